@@ -1,0 +1,1 @@
+"""What a robot is. Imports nothing but the standard library and numpy."""

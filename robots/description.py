@@ -1,0 +1,140 @@
+"""What a robot is: numbers with sources, sensors, actuation, limits. numpy and the standard library only."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from robots.errors import unknown
+from robots.signals import Actuation, Sensor
+
+GRAVITY = 9.81  # m/s²
+
+MODELS = Path(__file__).parent / "models"
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The envelope a robot must stay inside, whatever a policy says; a policy file may only tighten it.
+
+    Attributes:
+        tilt_rad: largest angle between the body's z axis and the vertical.
+        speed_m_s: largest speed of the base.
+        body_rate_rad_s: largest angular speed about any body axis.
+        distance_m: largest distance from the commanded goal (the geofence); ``inf`` where a task has no goal.
+        action_rate: largest change of each actuation channel per second, by channel name; absent means unlimited.
+    """
+
+    tilt_rad: float
+    speed_m_s: float
+    body_rate_rad_s: float
+    distance_m: float
+    action_rate: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Robot:
+    """A robot: its model file, what it senses, the ways it can be actuated, and its limits.
+
+    Attributes:
+        name: registry name.
+        model: MJCF file.
+        source: where the numbers come from.
+        mass_kg: total mass.
+        sensors: everything the robot can measure.
+        actuations: actuation modes by name; each a tuple of actuation signals.
+        limits: the envelope.
+    """
+
+    name: str
+    model: Path
+    source: str
+    mass_kg: float
+    sensors: tuple[Sensor, ...]
+    actuations: Mapping[str, tuple[Actuation, ...]]
+    limits: Limits
+
+    def sensor(self, name: str) -> Sensor:
+        """The sensor called ``name``; raises `TetherError` naming the robot's sensors."""
+        for sensor in self.sensors:
+            if sensor.name == name:
+                return sensor
+        raise unknown(f"sensor of {self.name}", name, [s.name for s in self.sensors])
+
+    def actuation(self, mode: str) -> tuple[Actuation, ...]:
+        """The actuation signals of ``mode``; raises `TetherError` naming the robot's modes."""
+        if mode not in self.actuations:
+            raise unknown(f"actuation of {self.name}", mode, list(self.actuations))
+        return self.actuations[mode]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joint:
+    """One actuated joint: range [rad or m], effort limit [N·m or N], speed limit [rad/s or m/s]."""
+
+    name: str
+    lower: float
+    upper: float
+    effort: float
+    speed: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArticulatedRobot(Robot):
+    """A robot with joints, in the order the hardware reports them."""
+
+    joints: tuple[Joint, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rotor:
+    """One rotor: hub position in the body frame [m] and the sign of its reaction torque about the body's z axis."""
+
+    position_m: tuple[float, float, float]
+    spin: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quadrotor(Robot):
+    """A multirotor with fixed, upward rotors. Body frame: x forward, y left, z up, origin at the nominal centre of mass.
+
+    Attributes:
+        inertia_kg_m2: principal moments about the body axes.
+        rotors: in the order the hardware numbers them.
+        thrust_curve_n: (c0, c1, c2) of thrust per rotor f = c0 + c1·u + c2·u² [N] over normalised rotor speed u in 0…1.
+        torque_per_thrust_m: κ, reaction torque per thrust.
+        rotor_speed_max_rad_s: rotor speed at u = 1.
+        rotor_inertia_kg_m2: of one rotor about its axis, for the gyroscopic torque.
+        motor_rise_s, motor_fall_s: time constants of rotor speed.
+        body_drag_n_s_m: linear drag along the body axes.
+        rate_gain_1_s: gains of the inner body-rate loop, rad/s² per rad/s, about the body axes.
+        rate_max_rad_s: largest commanded body rate about each axis.
+    """
+
+    inertia_kg_m2: tuple[float, float, float]
+    rotors: tuple[Rotor, ...]
+    thrust_curve_n: tuple[float, float, float]
+    torque_per_thrust_m: float
+    rotor_speed_max_rad_s: float
+    rotor_inertia_kg_m2: float
+    motor_rise_s: float
+    motor_fall_s: float
+    body_drag_n_s_m: tuple[float, float, float]
+    rate_gain_1_s: tuple[float, float, float]
+    rate_max_rad_s: tuple[float, float, float]
+
+    @property
+    def thrust_max_n(self) -> float:
+        """Largest thrust of one rotor [N]."""
+        return sum(self.thrust_curve_n)
+
+    @property
+    def thrust_min_n(self) -> float:
+        """Thrust of one idling rotor [N]."""
+        return max(self.thrust_curve_n[0], 0.0)
+
+    @property
+    def thrust_to_weight(self) -> float:
+        """Largest total thrust over weight."""
+        return len(self.rotors) * self.thrust_max_n / (self.mass_kg * GRAVITY)

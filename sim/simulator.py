@@ -1,0 +1,70 @@
+"""The seam every physics engine stands behind."""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from robots.description import Robot
+
+
+class Simulator(abc.ABC):
+    """Many copies of one robot, stepped together.
+
+    All tensors are float, ``[num_envs, width]``, on `device`. Environments are selected by a boolean mask ``[num_envs]``, never by a
+    Python loop or an index list, so that shapes stay fixed. Quaternions are (w, x, y, z), body to world. SI units.
+
+    Attributes:
+        robot: what is simulated.
+        actuation_mode: key into ``robot.actuations``.
+        control_dt: period of `step` [s].
+        physics_dt: period of one physics sub-step [s]; divides ``control_dt``.
+    """
+
+    engine: ClassVar[str]
+    robot: Robot
+    actuation_mode: str
+    num_envs: int
+    device: torch.device
+    control_dt: float
+    physics_dt: float
+
+    @abc.abstractmethod
+    def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
+        """Put the environments in ``mask`` into ``state`` (keys of `privileged` that the engine can set); missing keys get rest values."""
+
+    @abc.abstractmethod
+    def step(self, actuation: Tensor) -> None:
+        """Advance one control period under ``actuation`` ``[num_envs, actuation size]``, in the robot's units and channel order."""
+
+    @abc.abstractmethod
+    def signals(self) -> dict[str, Tensor]:
+        """Ideal sensor readings, by the names in ``robot.sensors``."""
+
+    @abc.abstractmethod
+    def privileged(self) -> dict[str, Tensor]:
+        """What only simulation knows: full state, contacts, wrenches."""
+
+    @abc.abstractmethod
+    def parameters(self) -> dict[str, Tensor]:
+        """Current physical parameters by name ``[num_envs, width]``; `randomize` accepts these names."""
+
+    @abc.abstractmethod
+    def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
+        """Set parameters of the environments in ``mask``; raises `TetherError` for a name the engine does not have."""
+
+    @abc.abstractmethod
+    def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
+        """External force [N] and torque [N·m] on the base, ``[num_envs, 3]`` each, held until set again."""
+
+    @abc.abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit."""
+
+    @abc.abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""

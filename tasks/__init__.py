@@ -1,0 +1,1 @@
+"""One file a task: sensors → observation, command, reward terms, termination, preset."""

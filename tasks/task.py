@@ -1,0 +1,145 @@
+"""The task interface: what the actor sees, what is rewarded, when an episode ends, and the suites it is judged on."""
+
+from __future__ import annotations
+
+import abc
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor
+
+from robots.contract import Contract
+from robots.description import Robot
+from robots.errors import unknown
+from robots.signals import Command
+
+Signals = Mapping[str, Tensor]
+
+
+class Memory(NamedTuple):
+    """What a policy carries between steps, split into its parts.
+
+    Attributes:
+        started: ``[batch, 1]``, 0 on the first step of an episode, else 1.
+        action: ``[batch, action size]``, the previous action; zeros on the first step.
+        task: ``[batch, task memory size]``, whatever the task's `Task.observe` keeps (history, integrals).
+    """
+
+    started: Tensor
+    action: Tensor
+    task: Tensor
+
+
+class Transition(NamedTuple):
+    """One control step as rewards, terminations and success see it. Privileged signals are those after the step."""
+
+    state: Signals
+    command: Signals
+    actuation: Signals
+    previous_actuation: Signals
+
+
+class Start(NamedTuple):
+    """How a batch of episodes begins.
+
+    Attributes:
+        state: for `Simulator.reset`.
+        parameters: for `Simulator.randomize`.
+        command: by command name.
+        sensor_noise: standard deviation by sensor name, ``[num_envs, size]``; a quaternion's is a rotation vector's, ``[num_envs, 3]``.
+    """
+
+    state: Signals
+    parameters: Signals
+    command: Signals
+    sensor_noise: Signals
+
+
+@dataclass(frozen=True)
+class Suite:
+    """A named evaluation distribution; subclasses add the ranges of their task. Never read by training as a config."""
+
+    name: str
+
+    def digest(self) -> str:
+        """First 12 hex digits of a SHA-256 over every range, so that a result names exactly what it was measured on."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+
+
+class Task(abc.ABC):
+    """One task on one robot.
+
+    `observe` and `actuate` are pure, batched torch functions of sensors, command and memory only: they are exported as they are, so every actor is
+    deployable by construction. Everything else may use what only simulation knows.
+    """
+
+    name: ClassVar[str]
+    robot: Robot
+    actuation_mode: str
+    rate_hz: float
+    episode_s: float
+    clock: str
+    sensors: tuple[str, ...]
+    commands: tuple[Command, ...]
+    action_size: int
+    task_memory_size: int
+    observation_names: tuple[str, ...]
+    suites: Mapping[str, Any]
+
+    @abc.abstractmethod
+    def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
+        """Observation ``[batch, len(observation_names)]`` and next task memory ``[batch, task_memory_size]``."""
+
+    @abc.abstractmethod
+    def actuate(self, action: Tensor) -> dict[str, Tensor]:
+        """Actuation signals by name from an action in −1…1 ``[batch, action_size]``; zero is the resting action."""
+
+    @abc.abstractmethod
+    def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
+        """Draw how ``num_envs`` episodes begin."""
+
+    @abc.abstractmethod
+    def rewards(self, transition: Transition) -> dict[str, Tensor]:
+        """Named reward terms ``[num_envs]``, already weighted and scaled by the control period; the reward is their sum."""
+
+    @abc.abstractmethod
+    def terminated(self, transition: Transition) -> Tensor:
+        """Episodes that ended by failure, bool ``[num_envs]``; running out of time is truncation and is counted elsewhere."""
+
+    @abc.abstractmethod
+    def tracking_error(self, state: Signals, command: Signals) -> Tensor:
+        """The error this task is judged by, ``[num_envs]``, for example metres from the goal."""
+
+    @abc.abstractmethod
+    def success(self, tracking_errors: Tensor, terminated: Tensor) -> Tensor:
+        """Bool ``[num_envs]`` from an episode's errors ``[steps, num_envs]`` and whether it ever terminated ``[num_envs]``."""
+
+    @abc.abstractmethod
+    def privileged_observation(self, state: Signals, parameters: Signals, command: Signals) -> Tensor:
+        """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
+
+    def suite(self, name: str) -> Any:
+        """The suite called ``name``; raises `TetherError` naming the task's suites."""
+        if name not in self.suites:
+            raise unknown(f"suite of {self.name}", name, list(self.suites))
+        return self.suites[name]
+
+    def contract(self, memory_size: int, rate_hz: float | None = None) -> Contract:
+        """The contract of a policy for this task."""
+        return Contract(
+            robot=self.robot.name,
+            task=self.name,
+            rate_hz=rate_hz or self.rate_hz,
+            clock=self.clock,
+            sensors=tuple(self.robot.sensor(name) for name in self.sensors),
+            commands=self.commands,
+            actuation=self.robot.actuation(self.actuation_mode),
+            actuation_mode=self.actuation_mode,
+            memory_size=memory_size,
+            observation=self.observation_names,
+            limits=self.robot.limits,
+        )

@@ -1,0 +1,1 @@
+"""One file an algorithm; the control law they train, its evaluation and export."""

@@ -1,0 +1,7 @@
+"""``python -m cli`` is ``tether``."""
+
+import sys
+
+from tether_entry import tether
+
+sys.exit(tether())

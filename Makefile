@@ -1,0 +1,54 @@
+# make install | test | demo. What they need beside Python 3.11: a C++ compiler makes training faster, nothing else.
+
+PYTHON ?= python3.11
+VENV ?= .venv
+VENV_ROBOT ?= .venv-robot
+PROJECT := pyproject.toml packaging/robot/pyproject.toml packaging/robot/hatch_build.py Makefile
+PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip -qq
+
+# Two cores are the reference machine; more threads than cores only wait for each other.
+export OMP_NUM_THREADS ?= 2
+
+.PHONY: install test lint demo clean
+
+install: $(VENV)/.installed $(VENV_ROBOT)/.installed
+
+$(VENV)/.installed: $(PROJECT) constraints.txt
+	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c '' 2>/dev/null || { echo "make: Tether needs Python 3.11; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing into $(VENV)"
+	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install -c constraints.txt --no-build-isolation -e packaging/robot -e '.[ros,dev]'
+	@touch $@
+
+# The robot distribution on the oldest Python and packages it supports; skipped, with a word, where there is no Python 3.10.
+$(VENV_ROBOT)/.installed: $(PROJECT) packaging/robot/constraints-oldest.txt
+	@mkdir -p $(VENV_ROBOT); \
+	for python in "$$(command -v python3.10)" "$$(pyenv root 2>/dev/null)"/versions/3.10.*/bin/python; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 10))' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "no Python 3.10 here: the robot distribution will not be tested on its oldest supported versions"; \
+	else \
+	    echo "installing into $(VENV_ROBOT)" && "$$python" -m venv $(VENV_ROBOT) && \
+	    $(VENV_ROBOT)/bin/python -m pip -qq --disable-pip-version-check install -c packaging/robot/constraints-oldest.txt hatchling editables && \
+	    $(VENV_ROBOT)/bin/python -m pip -qq --disable-pip-version-check install -c packaging/robot/constraints-oldest.txt --no-build-isolation \
+	        -e packaging/robot pytest pytest-timeout hypothesis; \
+	fi
+	@touch $@
+
+lint: $(VENV)/.installed
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/mypy
+
+test: install lint
+	@if [ -x $(VENV_ROBOT)/bin/python ]; then \
+	    echo "the robot distribution under $$($(VENV_ROBOT)/bin/python --version):" && $(VENV_ROBOT)/bin/python -m pytest -q --robot-only; \
+	else echo "no Python 3.10 here: skipping the robot distribution's tests under it"; fi
+	$(VENV)/bin/python -m pytest
+
+demo: $(VENV)/.installed
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/demo.sh
+
+clean:
+	rm -rf $(VENV) $(VENV_ROBOT) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

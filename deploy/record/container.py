@@ -65,7 +65,8 @@ def read(data: bytes) -> Container:
 
 def _walk(data: bytes, position: int, end: int, found: Container, *, inside_chunk: bool) -> None:
     """Take the records between ``position`` and ``end``, and whole messages out of a chunk that is not whole."""
-    unpack, messages = _RECORD.unpack_from, {}
+    unpack = _RECORD.unpack_from
+    messages: dict[int, list[bytes]] = {}
     while position + 9 <= end:
         kind, length = unpack(data, position)
         position += 9
@@ -119,7 +120,7 @@ def _decompress(data: bytes, compression: str, size: int) -> bytes:
 
         return zstandard.ZstdDecompressor().decompress(data, max_output_size=size)
     if compression == "lz4":
-        import lz4.frame
+        import lz4.frame  # type: ignore[import-untyped]
 
         return bytes(lz4.frame.decompress(data))
     raise ValueError(f"unknown chunk compression {compression!r}")

@@ -1,4 +1,4 @@
-"""A file that never makes its writer wait: bytes are handed to a thread, and a disk that fails or falls behind ends the recording, not the flight."""
+"""A file that never makes its writer wait: a disk that fails or falls behind ends the recording, not the flight."""
 
 from __future__ import annotations
 

@@ -63,7 +63,7 @@ class Recorder:
         self._writer.start(profile="ros2", library="tether")
         self._writer.add_metadata(METADATA, metadata(policy, robot, config) | dict(notes or {}))
         schema = self._writer.register_schema(cdr.SCHEMA_NAME, "ros2msg", cdr.SCHEMA_TEXT.encode())
-        self._step = self._writer.register_channel(STEP_TOPIC, "cdr", schema, {"columns": self.layout.to_json(), "topic_type": cdr.SCHEMA_NAME})
+        self._step = self._writer.register_channel(STEP_TOPIC, "cdr", schema, {"columns": self.layout.to_json()})
         self._memory = self._writer.register_channel(MEMORY_TOPIC, "cdr", schema, {"columns": '["tick", "memory..."]'})
         self._raw: dict[tuple[str, str], int] = {}
         self._step_header = cdr.header(self.layout.size)

@@ -1,0 +1,1 @@
+"""Safeguards inside a policy's graph (torch), and the envelope and rules around it (numpy)."""

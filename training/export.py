@@ -79,7 +79,9 @@ def check_agreement(law: ControlLaw, policy: Policy, steps: int, seed: int = 0) 
     errors = {name: relative_error(found[name], expected[name]) for name in expected}
     for name, error in errors.items():
         if not error <= AGREEMENT:
-            raise TetherError(f"output {name!r} of the file differs from torch by {error:.1e}, more than {AGREEMENT:g}; the file was not written")
+            raise TetherError(
+                f"output {name!r} of the file differs from torch by {error:.1e}, more than {AGREEMENT:g}; the file was not written"
+            )
     return max(errors.values())
 
 

@@ -68,7 +68,9 @@ def _cleaned(exported: onnx.ModelProto) -> onnx.ModelProto:
         [_typed(value) for value in exported.graph.output],
         [_named(tensor) for tensor in exported.graph.initializer],
     )
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tether")
+    model = onnx.helper.make_model(
+        graph, opset_imports=[onnx.helper.make_opsetid("", OPSET)], ir_version=IR_VERSION, producer_name="tether"
+    )
     onnx.checker.check_model(model, full_check=True)
     return model
 
@@ -92,7 +94,9 @@ def _typed(value: onnx.ValueInfoProto) -> onnx.ValueInfoProto:
 
 
 def _named(tensor: onnx.TensorProto) -> onnx.TensorProto:
-    return onnx.TensorProto(name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, raw_data=onnx.numpy_helper.to_array(tensor).tobytes())
+    return onnx.TensorProto(
+        name=tensor.name, dims=tensor.dims, data_type=tensor.data_type, raw_data=onnx.numpy_helper.to_array(tensor).tobytes()
+    )
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -28,6 +29,12 @@ def read_contract(text: str) -> Contract:
 def _check_sense(contract: Contract) -> None:
     if not 0.0 < contract.rate_hz < math.inf:
         raise TetherError(f"rate_hz is {contract.rate_hz}, expected a positive number; export the policy again")
+    if not isinstance(contract.memory_size, int) or contract.memory_size < 1:
+        raise TetherError(f"memory_size is {contract.memory_size!r}, expected a positive integer; export the policy again")
+    limits = dataclasses.asdict(contract.limits)
+    for name, value in (limits | limits.pop("action_rate")).items():
+        if not value > 0.0:
+            raise TetherError(f"limits.{name} is {value}, expected a positive number; export the policy again")
     sources = {sensor.source for sensor in contract.sensors}
     if contract.clock not in sources:
         raise TetherError(f"the clock {contract.clock!r} is none of the sensor sources {sorted(sources)}; export the policy again")

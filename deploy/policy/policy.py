@@ -44,6 +44,7 @@ class Policy:
         contract: what it needs and gives.
         metadata: every metadata entry of the file, as text.
         provenance: how it was made; ``command`` reproduces it.
+        rules: the safety rules that replay judges its logs by.
         provider: ``cpu`` or ``cuda``, as chosen.
         timings: with provider ``auto``, the paced durations [µs] each candidate was chosen by.
         agreement: how closely this load reproduced the recorded sequence.
@@ -59,7 +60,6 @@ class Policy:
         self.contract: Contract = read_contract(self._entry(CONTRACT))
         self.provenance: dict[str, Any] = self._json(PROVENANCE)
         self.rules: dict[str, Any] = self._json(RULES)
-        self._recording = parity.Recording.from_json(self._entry(PARITY), self.contract)
         self._inputs = tuple(self.contract.input_sizes.items())
         self._signals = tuple(signal.name for signal in self.contract.actuation)
         self._outputs = [*self._signals, *_RESERVED]
@@ -142,6 +142,7 @@ class Policy:
     def _use(self, data: bytes, name: str) -> None:
         self._session: onnxruntime.InferenceSession = session.open_session(data, name)
         check_graph(self.contract, self._session)
+        self._recording = parity.Recording.from_json(self._entry(PARITY), self.contract)
         self.provider = name
         self.agreement = parity.check(self._recording, self._run, name)
 
@@ -164,5 +165,6 @@ class Policy:
 
     def _bad_input(self, name: str, size: int, batch: int, array: np.ndarray | None) -> PolicyInputError:
         if array is None:
-            return PolicyInputError(f"input {name!r} of {self.path.name} is missing; it needs {', '.join(name for name, _ in self._inputs)}")
+            needed = ", ".join(name for name, _ in self._inputs)
+            return PolicyInputError(f"input {name!r} of {self.path.name} is missing; it needs {needed}")
         return PolicyInputError(f"input {name!r} of {self.path.name} has shape {array.shape}, expected ({batch}, {size})")

@@ -1,7 +1,7 @@
 """The digest inside a policy file: its last 64 bytes are the hex SHA-256 of all bytes before.
 
-They are the value of a last ``metadata_props`` entry of the ONNX model, so a sealed file is still plain ONNX to every other tool. The entry's bytes
-up to the value are fixed (`PREFIX`), which tells a sealed file from one that is not before anything parses it.
+They are the value of a last ``metadata_props`` entry of the ONNX model, so a sealed file is still plain ONNX to every other
+tool. The entry's bytes up to the value are fixed (`PREFIX`), which tells a sealed file from another before anything parses it.
 """
 
 from __future__ import annotations
@@ -49,7 +49,8 @@ def verify(data: bytes) -> str:
     stated = data[-DIGEST_SIZE:].decode("ascii", "replace")
     found = hashlib.sha256(data[:-DIGEST_SIZE]).hexdigest()
     if stated != found:
-        raise PolicyFileError("digest", f"found {found[:12]}…, expected {stated[:12]!r}…; its bytes have changed since export, copy the file again")
+        text = f"found {found[:12]}…, expected {stated[:12]!r}…; its bytes have changed since export, copy the file again"
+        raise PolicyFileError("digest", text)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -46,7 +47,9 @@ def open_session(model: bytes, provider: str) -> onnxruntime.InferenceSession:
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes a whole core between steps
     options.log_severity_level = 4  # errors reach the caller as exceptions
     try:
-        session = onnxruntime.InferenceSession(model, options, providers=[_with_options(provider)])
+        with warnings.catch_warnings():  # of a fallback, which is an error below
+            warnings.simplefilter("ignore")
+            session = onnxruntime.InferenceSession(model, options, providers=[_with_options(provider)])
     except Exception as error:  # ONNX Runtime's exceptions share no base class
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PolicyFileError("graph", f"ONNX Runtime {onnxruntime.__version__} refuses it: {reason}; export the policy again") from error
@@ -79,6 +82,6 @@ def time_paced(step: Callable[[], Any], period_s: float, steps: int = TRIAL_STEP
     return durations
 
 
-def fastest(timings: "dict[str, np.ndarray]") -> str:
+def fastest(timings: dict[str, np.ndarray]) -> str:
     """The provider with the smallest 99th percentile: control misses its deadline in the tail, not in the mean."""
     return min(timings, key=lambda name: float(np.percentile(timings[name], 99)))

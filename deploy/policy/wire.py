@@ -1,14 +1,14 @@
 """Just enough protobuf to look into an ONNX file before ONNX Runtime parses it, without the ``onnx`` package.
 
-Field numbers are those of onnx.proto3. What a policy may not have is refused here: operators outside the standard domain (custom operators are native
-code), weights outside the file, model-local functions, training graphs.
+Field numbers are those of onnx.proto3. What a policy may not have is refused here: operators outside the standard domain (custom
+operators are native code), weights outside the file, model-local functions, training graphs.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TypeAlias
 
 from deploy.policy.errors import PolicyFileError
 
@@ -16,7 +16,7 @@ OPSET = 18
 IR_VERSION = 8
 MAX_DEPTH = 16  # of sub-graphs in If branches
 
-_Value = Union[int, bytes]
+_Value: TypeAlias = int | bytes
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 

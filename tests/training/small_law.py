@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,12 +41,12 @@ class Track(Task):
     action_size = 1
     task_memory_size = 1
     observation_names = ("error", "velocity", "up")
-    suites: dict[str, object] = {}
+    suites: ClassVar = {}
     robot = CART
 
     def observe(self, sensors: Signals, command: Signals, memory: object) -> tuple[Tensor, Tensor]:
         """Error, velocity and how upright it is."""
-        w, x, y, z = sensors["orientation"].split(1, dim=1)
+        _, x, y, _ = sensors["orientation"].split(1, dim=1)
         observation = torch.cat([command["goal"] - sensors["position"], sensors["velocity"], 1 - 2 * (x * x + y * y)], dim=1)
         return observation, observation[:, :1]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,6 +111,10 @@ class Quadrotor(Robot):
         body_drag_n_s_m: linear drag along the body axes.
         rate_gain_1_s: gains of the inner body-rate loop, rad/s² per rad/s, about the body axes.
         rate_max_rad_s: largest commanded body rate about each axis.
+        rotor_drag_kg: drag along the body axes per speed and per summed rotor speed, N/(m/s)/(rad/s).
+        rate_integral_time_s: integral time of the rate loop; infinite for a proportional loop.
+        rate_integral_limit_rad_s: bound of the integral, as the rate error that would ask for the same torque.
+        contact_radius_m: of the sphere about each rotor hub that touches the ground.
     """
 
     inertia_kg_m2: tuple[float, float, float]
@@ -123,6 +128,10 @@ class Quadrotor(Robot):
     body_drag_n_s_m: tuple[float, float, float]
     rate_gain_1_s: tuple[float, float, float]
     rate_max_rad_s: tuple[float, float, float]
+    rotor_drag_kg: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    rate_integral_time_s: float = math.inf
+    rate_integral_limit_rad_s: float = 0.0
+    contact_radius_m: float = 0.02
 
     @property
     def thrust_max_n(self) -> float:

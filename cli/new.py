@@ -1,0 +1,154 @@
+"""``tether new robot MODEL``: a package for a robot of your own, outside this tree, from its URDF or MJCF."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import re
+from pathlib import Path
+from string import Template
+from typing import Any
+
+from cli.main import Result
+from robots import registry
+from robots.errors import TetherError
+
+HELP = "Start a package for a robot of your own: description, model, entry point and contract test, read from its URDF or MJCF."
+
+TEMPLATES = Path(__file__).parent / "templates" / "robot"
+
+BASE_SENSORS = """\
+    Sensor("orientation_base_in_world", ("w", "x", "y", "z"), "1", "world", source="imu"),
+    Sensor("angular_velocity_base_in_base", ("x", "y", "z"), "rad/s", "base", source="imu"),
+"""
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """``robot MODEL [-o DIR] [--name NAME] [--floating-base]``."""
+    parser.add_argument("kind", choices=["robot"], help="what to start")
+    parser.add_argument("model", type=Path, metavar="MODEL", help="URDF or MJCF file")
+    parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="directory to create (default: ./NAME)")
+    parser.add_argument("--name", help="registry name (default: from the file's name)")
+    parser.add_argument("--floating-base", action="store_true", help="the root body moves freely (URDF cannot say so; MJCF does)")
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Read the model, write the package, say what a person still has to fill in."""
+    from cli.robot_from_model import read
+
+    name = _name(args.name or args.model.stem)
+    directory = _directory(args.output or Path(name))
+    draft = read(args.model, args.floating_base)
+    files = _package(name, args.model, draft)
+    assets = _assets(draft.spec)
+    model = draft.spec.to_xml()
+    for path, text in files.items():
+        _write(directory / path, text)
+    _write(directory / name / "models" / f"{name}.xml", model)
+    for target, source in assets.items():
+        (directory / name / "models" / "assets").mkdir(exist_ok=True)
+        (directory / name / "models" / "assets" / target).write_bytes(source.read_bytes())
+    print(f"wrote {directory}: install it with pip install -e {directory}, then test it with pytest {directory}")
+    if draft.assumed:
+        print(f"not in the model, so assumed; replace in {directory / name / 'description.py'}: {', '.join(draft.assumed)}")
+    return Result({"name": name, "directory": directory, "mass_kg": draft.mass_kg, "assumed": list(draft.assumed)})
+
+
+def _name(raw: str) -> str:
+    """A name that Python, pip and the registry accept."""
+    from tether_entry import ROOMS
+
+    name = re.sub(r"\W+", "_", raw).strip("_").lower()
+    if not name.isidentifier():
+        raise TetherError(f"{raw!r} cannot be made a Python name; choose one with --name")
+    if name in registry.names(registry.ROBOTS):
+        raise TetherError(f"a robot {name!r} is registered already; choose another with --name")
+    if any(name in rooms for rooms in ROOMS.values()) or importlib.util.find_spec(name) is not None:
+        raise TetherError(f"{name!r} is the name of a package that is installed; choose another with --name")
+    return name
+
+
+def _directory(path: Path) -> Path:
+    tree = Path(__file__).resolve().parents[1]
+    if tree in path.resolve().parents:
+        raise TetherError(f"{path} is inside Tether's own tree; choose a directory outside it with -o DIR")
+    if path.exists():
+        raise TetherError(f"{path} exists already, and nothing is overwritten; choose another with -o DIR")
+    return path
+
+
+def _package(name: str, model: Path, draft: Any) -> dict[str, str]:
+    """Every text file of the package, by path."""
+    from cli.robot_from_model import Joints
+
+    values = {
+        "name": name,
+        "package": name,
+        "distribution": name.replace("_", "-"),
+        "model": model.name,
+        "mass": repr(draft.mass_kg),
+        "assumed": ", ".join((*draft.assumed, "limits")),
+    }
+    jointed = isinstance(draft.body, Joints)
+    values |= _joint_values(draft.body) if jointed else _rotor_values(draft.body)
+    values["more_tests"] = _fill("test_joints.py.txt", values).rstrip() if jointed else ""
+    return {
+        "pyproject.toml": _fill("pyproject.toml.txt", values),
+        "README.md": _fill("README.md.txt", values),
+        f"{name}/__init__.py": _fill("__init__.py.txt", values),
+        f"{name}/description.py": _fill("articulated.py.txt" if jointed else "quadrotor.py.txt", values),
+        f"tests/test_{name}.py": _fill("test_contract.py.txt", values).rstrip() + "\n",
+    }
+
+
+def _joint_values(body: Any) -> dict[str, str]:
+    rows = [
+        f"    Joint(name={name!r}, lower={lower}, upper={upper}, effort={effort}, speed={speed}),".replace("'", '"')
+        for name, lower, upper, effort, speed in body.rows
+    ]
+    efforts = {"rad": "N·m", "m": "N"}
+    base = BASE_SENSORS if body.floating else ""
+    rest = repr(body.rest)
+    return {
+        "joints": "\n".join(rows),
+        "unit": body.unit,
+        "effort_unit": efforts.get(body.unit, "N·m or N"),
+        "rest": rest,
+        "base_sensors": base,
+    }
+
+
+def _rotor_values(body: Any) -> dict[str, str]:
+    rows = [f"    Rotor(position_m={position}, spin={spin})," for position, spin in zip(body.positions_m, body.spins)]
+    return {
+        "rotors": "\n".join(rows),
+        "thrust": repr(body.thrust_max_n),
+        "kappa": repr(body.torque_per_thrust_m),
+        "inertia": repr(body.inertia_kg_m2),
+    }
+
+
+def _assets(spec: Any) -> dict[str, Path]:
+    """Mesh, texture and height-field files the model refers to, by the name they get beside the copy; points the model there."""
+    folder = Path(spec.modelfiledir or ".")
+    places = ((spec.meshes, spec.meshdir), (spec.hfields, spec.meshdir), (spec.textures, spec.texturedir), (spec.skins, spec.meshdir))
+    found: dict[str, Path] = {}
+    for items, subfolder in places:
+        for item in items:
+            if item.file:
+                source = folder / subfolder / item.file
+                target = source.name if found.get(source.name, source) == source else f"{len(found)}_{source.name}"
+                found[target] = source
+                item.file = target
+    if found:
+        spec.meshdir = spec.texturedir = "assets"
+    return found
+
+
+def _fill(template: str, values: dict[str, str]) -> str:
+    return Template((TEMPLATES / template).read_text()).substitute(values)
+
+
+def _write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)

@@ -1,0 +1,95 @@
+"""What must hold for every robot description, registered here or elsewhere; the contract tests call it."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from robots.description import ArticulatedRobot, Quadrotor, Robot
+from robots.signals import Actuation, Signal
+
+
+def problems(robot: Robot) -> list[str]:
+    """Everything that is wrong with a description, one line each; empty for a good one."""
+    found = [] if robot.model.is_file() else [f"there is no model file {robot.model}"]
+    found += [f"{name} is {value}, must be positive and finite" for name, value in _positive(robot) if not 0 < value < math.inf]
+    found += [] if robot.source else ["source is empty: say where the numbers come from"]
+    found += _signals("sensor", robot.sensors)
+    found += [f"sensor {sensor.name} names no source" for sensor in robot.sensors if not sensor.source]
+    for mode, signals in robot.actuations.items():
+        found += _signals(f"actuation {mode}", signals)
+        found += [problem for signal in signals for problem in _safe(signal)]
+        shared = {signal.name for signal in signals} & {sensor.name for sensor in robot.sensors}
+        found += [f"{name} names both a sensor and an actuation; a policy file needs different names" for name in sorted(shared)]
+    if isinstance(robot, Quadrotor):
+        found += _quadrotor(robot)
+    if isinstance(robot, ArticulatedRobot):
+        found += _joints(robot)
+    return found
+
+
+def _positive(robot: Robot) -> list[tuple[str, float]]:
+    limits = robot.limits
+    values = [("mass_kg", robot.mass_kg), ("limits.tilt_rad", limits.tilt_rad), ("limits.speed_m_s", limits.speed_m_s)]
+    values += [("limits.body_rate_rad_s", limits.body_rate_rad_s)]
+    values += [(f"limits.action_rate[{name}]", rate) for name, rate in limits.action_rate.items()]
+    if isinstance(robot, Quadrotor):
+        values += [("torque_per_thrust_m", robot.torque_per_thrust_m), ("rotor_speed_max_rad_s", robot.rotor_speed_max_rad_s)]
+        values += [("motor_rise_s", robot.motor_rise_s), ("motor_fall_s", robot.motor_fall_s)]
+        values += [("inertia_kg_m2", value) for value in robot.inertia_kg_m2]
+    return values
+
+
+def _signals(what: str, signals: tuple[Signal, ...]) -> list[str]:
+    found = [f"{what}: {name!r} appears twice" for name in _repeated([signal.name for signal in signals])]
+    for signal in signals:
+        found += [f"{what} {signal.name}: channel {name!r} appears twice" for name in _repeated(list(signal.channels))]
+        found += [] if signal.unit else [f"{what} {signal.name} has no unit"]
+        found += [
+            f"{what} {signal.name}.{channel}: lower bound {lower} is not below upper bound {upper}"
+            for channel, lower, upper in zip(signal.channels, signal.lower, signal.upper)
+            if not lower < upper
+        ]
+    return found
+
+
+def _safe(signal: Actuation) -> list[str]:
+    """The final safe command exists and is inside the bounds."""
+    if len(signal.safe) != signal.size:
+        return [f"actuation {signal.name}: {len(signal.safe)} safe values for {signal.size} channels"]
+    lower, upper = signal.lower or (-math.inf,) * signal.size, signal.upper or (math.inf,) * signal.size
+    return [
+        f"actuation {signal.name}.{channel}: safe value {safe} is outside {low}…{high}"
+        for channel, safe, low, high in zip(signal.channels, signal.safe, lower, upper)
+        if not low <= safe <= high
+    ]
+
+
+def _quadrotor(robot: Quadrotor) -> list[str]:
+    """A body that can exist and can fly."""
+    found = []
+    smallest, middle, largest = sorted(robot.inertia_kg_m2)
+    if smallest + middle < largest:
+        found.append(f"no body has principal moments {robot.inertia_kg_m2}: the largest exceeds the sum of the others")
+    if robot.thrust_to_weight <= 1.0:
+        found.append(f"thrust-to-weight is {robot.thrust_to_weight:.2f}: it cannot fly")
+    thrusts = [sum(c * (step / 50) ** power for power, c in enumerate(robot.thrust_curve_n)) for step in range(51)]
+    if any(after < before for before, after in pairwise(thrusts) if after > 0.0):
+        found.append("the thrust curve falls somewhere in 0…1")
+    if sum(rotor.spin for rotor in robot.rotors) != 0 or any(abs(rotor.spin) != 1 for rotor in robot.rotors):
+        found.append("rotor spins must be +1 and −1 and balance, or the robot yaws at hover")
+    return found
+
+
+def _joints(robot: ArticulatedRobot) -> list[str]:
+    found = [f"joint {name!r} appears twice" for name in _repeated([joint.name for joint in robot.joints])]
+    for joint in robot.joints:
+        if not joint.lower < joint.upper:
+            found.append(f"joint {joint.name}: range {joint.lower}…{joint.upper} is empty")
+        if not (joint.effort > 0 and joint.speed > 0):
+            found.append(f"joint {joint.name}: effort {joint.effort} and speed {joint.speed} must be positive")
+    return found
+
+
+def _repeated(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})

@@ -11,7 +11,7 @@ CONTENTS = (
     "deploy",
     "safety/__init__.py",
     "safety/envelope.py",
-    "safety/rules.py",
+    "safety/rules",
 )
 ROS = "ros2_ws/src/tether_ros/tether_ros"
 

@@ -1,0 +1,96 @@
+"""A recorded flight against a simulated robot: the operator's side of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from deploy.guards import GuardConfig
+from deploy.policy import Policy
+from deploy.record import Recorder
+from deploy.runtime import Runtime, State
+from deploy.runtime.driver import Reading, fly
+from robots import registry
+from robots.errors import TetherError
+from safety.envelope import GOAL
+from training.sim_driver import SimDriver
+
+
+class Flight:
+    """Activates, holds the dead-man switch, and gives the goals in turn, each for an equal share of the time.
+
+    Args:
+        policy: what flies.
+        suite, seed, seconds, simulator: see `SimDriver`.
+        goals: points ``[3]`` to visit in turn; empty for the episode's own command.
+        config: guard thresholds.
+
+    Raises:
+        TetherError: for goals to a policy that takes none, and whatever `SimDriver` and `Runtime` refuse.
+    """
+
+    def __init__(
+        self,
+        policy: Policy,
+        *,
+        suite: str,
+        seed: int,
+        seconds: float,
+        simulator: str = "torch",
+        goals: Sequence[np.ndarray] = (),
+        config: GuardConfig | None = None,
+    ) -> None:
+        if goals and all(command.name != GOAL for command in policy.contract.commands):
+            raise TetherError(f"{policy.path} takes no {GOAL}; leave --goal out")
+        self.policy, self.config = policy, config or GuardConfig()
+        self.about = {"suite": suite, "seed": seed, "seconds": seconds, "simulator": simulator}
+        self.driver = SimDriver(policy, suite=suite, seed=seed, seconds=seconds, simulator=simulator)
+        self.robot = registry.robot(policy.contract.robot)
+        self._commands: list[dict[str, np.ndarray]] = [{GOAL: goal} for goal in goals] or [self.driver.command]
+        self._seconds = seconds
+        self._given = -1
+
+    def record(self, path: Path) -> dict[str, Any]:
+        """Fly once, recording to ``path``; what happened, as plain values."""
+        notes = {name: str(value) for name, value in self.about.items()}
+        with Recorder(path, self.policy, robot=self.robot, config=self.config, notes=notes) as recorder:
+            runtime = Runtime(self.policy, robot=self.robot, recorder=recorder, config=self.config, now=lambda: self.driver.time_s)
+            runtime.activate()
+            fly(self.driver, runtime, lambda reading: self._operate(runtime, reading))
+        if recorder.problem:
+            raise TetherError(recorder.problem)
+        return self._summary(runtime, path)
+
+    def _operate(self, runtime: Runtime, reading: Reading) -> None:
+        runtime.enable(reading.receipt_s)
+        due = min(int(self.driver.time_s / self._seconds * len(self._commands)), len(self._commands) - 1)
+        if due > self._given:
+            self._given = due
+            self.driver.command = self._commands[due]
+            for name, value in self._commands[due].items():
+                runtime.on_command(name, value, reading.receipt_s)
+
+    def _summary(self, runtime: Runtime, path: Path) -> dict[str, Any]:
+        errors = self.driver.errors
+        last = errors[-max(1, round(self.policy.contract.rate_hz)) :]
+        return {
+            "policy": str(self.policy.path),
+            "policy_digest": self.policy.digest,
+            "robot": self.robot.name,
+            "task": self.policy.contract.task,
+            "rate_hz": self.policy.contract.rate_hz,
+            **self.about,
+            "flown_s": len(errors) / self.policy.contract.rate_hz,
+            "ticks": runtime.journal.ticks,
+            "state": runtime.state.name,
+            "completed": runtime.state is State.POLICY and not self.driver.crashed,
+            "crashed": self.driver.crashed,
+            "failsafe": self.driver.failsafe,
+            "final_error": float(np.mean(last)) if last else None,
+            "worst_error": max(errors) if errors else None,
+            "guards": dict(sorted(runtime.journal.counts.items())),
+            "log": str(path),
+        }

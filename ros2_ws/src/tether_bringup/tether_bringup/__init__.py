@@ -1,0 +1,1 @@
+"""Brings a policy node and a robot up together."""

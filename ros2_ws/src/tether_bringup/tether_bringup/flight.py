@@ -1,0 +1,123 @@
+"""One whole flight over ROS 2 without the launch system, which no wheel has.
+
+    tether_flight POLICY.onnx --seconds 15 --log flight.mcap
+
+Starts the simulated robot and the policy node as processes of their own, tilted and moving, flies through goals as the operator would, hands the
+robot to its failsafe, waits until it has landed, and stops what it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from robots.errors import TetherError
+from tether_bringup.processes import Process, parameters
+from tether_ros import process
+
+if TYPE_CHECKING:
+    from deploy.policy.policy import Policy
+    from tether_ros.operator_node import Point
+
+GOALS: tuple[Point, ...] = ((0.0, 0.0, 1.5), (1.0, 0.0, 1.5), (1.0, 1.0, 2.0), (0.0, 0.0, 1.0))
+START = {"start_position_m": (0.0, 0.0, 1.5), "start_rotation_rad": (0.7, -0.5, 0.0), "start_velocity_m_s": (1.0, -0.8, 0.4)}
+ARRIVED_M = 0.25
+LANDING_S = 30.0
+
+
+def fly(policy: str | Path, log: str | Path, seconds: float = 15.0, goals: Sequence[Point] = GOALS, seed: int = 0) -> dict[str, Any]:
+    """Fly ``policy`` through ``goals`` and land; a summary for reports.
+
+    Args:
+        policy: policy file.
+        log: where the policy node records, .mcap.
+        seconds: time under the policy, shared evenly by the goals.
+        goals: positions [m] in the world.
+        seed: of the sensor noise.
+
+    Raises:
+        TetherError: saying what kept the robot from flying, arriving, or landing.
+    """
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+
+    from deploy.policy.policy import Policy
+
+    checked = Policy.load(policy)
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        with (
+            Process("tether_sim.simulated_robot", parameters(robot_parameters(checked) | {"seed": seed})) as robot,
+            Process("tether_ros.policy_node", parameters({"policy": Path(policy).resolve(), "log": Path(log).resolve()})) as pilot,
+        ):
+            return _operate(robot, pilot, checked, goals, seconds) | {"log": str(log)}
+    finally:
+        rclpy.try_shutdown()
+
+
+def robot_parameters(policy: Policy) -> dict[str, Any]:
+    """What the simulated robot must be told to suit ``policy``."""
+    contract = policy.contract
+    return {"robot": contract.robot, "actuation_mode": contract.actuation_mode, "rate_hz": float(contract.rate_hz), **START}
+
+
+def _operate(robot: Process, pilot: Process, policy: Policy, goals: Sequence[Point], seconds: float) -> dict[str, Any]:
+    from tether_bringup.witness import Witness
+    from tether_ros.operator_node import Operator
+
+    with Operator(watch=(robot.check, pilot.check)) as operator:
+        witness = Witness(operator.node)
+        try:
+            operator.engage()
+            distances = operator.fly(goals, seconds / len(goals))
+            operator.deactivate()
+            operator.wait(lambda: witness.mode == "landed", LANDING_S, "the landing of the simulated robot")
+        except TetherError as error:
+            raise TetherError(f"{error}; the policy node said: {_last_line(pilot)}; the robot said: {_last_line(robot)}") from error
+    if distances[-1] > ARRIVED_M:
+        raise TetherError(f"the robot ended {distances[-1]:.2f} m from the last goal; at most {ARRIVED_M} m counts as arrived")
+    if code := pilot.stop():
+        raise TetherError(f"the policy node ended with exit code {code}: {pilot.output().strip()}")
+    robot.stop()
+    return {"seconds": seconds, "distances_m": distances, "modes": witness.modes, "policy_digest": policy.digest}
+
+
+def _last_line(child: Process) -> str:
+    return (child.output().strip().splitlines() or ["nothing"])[-1]
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "tether_flight", description="Fly a policy file over ROS 2 against the simulated robot, record it, and land."
+    )
+    parser.add_argument("policy", help="policy file, .onnx")
+    parser.add_argument("--seconds", type=float, default=15.0, help="time under the policy (default 15)")
+    parser.add_argument("--log", default="flight.mcap", help="where to record, .mcap (default flight.mcap)")
+    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the summary there")
+    return parser.parse_args(arguments[1:])
+
+
+def _body(arguments: Sequence[str]) -> int:
+    options = _arguments(arguments)
+    result = fly(options.policy, options.log, options.seconds, seed=options.seed)
+    if options.json:
+        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+    distances = ", ".join(f"{distance * 100:.1f}" for distance in result["distances_m"])
+    print(f"flew {options.seconds:g} s over ROS 2; {distances} cm from its goals; landed by its own failsafe; log: {options.log}")
+    return 0
+
+
+def main() -> int:
+    """Entry point of the console script."""
+    return process.run("tether_flight", _body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

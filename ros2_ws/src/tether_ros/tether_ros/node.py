@@ -1,0 +1,134 @@
+"""The policy node: odometry and goals in, actuation out, everything decided by `deploy.runtime`.
+
+| name | type | what |
+|---|---|---|
+| the contract's sources, `odometry` | nav_msgs/Odometry in | the clock source's arrival is a step, answered in its own callback |
+| the contract's commands, `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
+| `actuation` | sensor_msgs/JointState out | stamped with the observation it answers |
+| `failsafe` | std_msgs/Bool out, latched | true asks the robot for its own failsafe |
+| `~/state` | std_msgs/String out, latched | state of the runtime |
+| `~/enable` | std_msgs/Bool in | the dead-man; must keep coming |
+| `~/estop`, `~/reset` | std_srvs/Trigger | latch and release the emergency stop |
+| `/diagnostics` | diagnostic_msgs/DiagnosticArray out, 1 Hz | state, trips, latency, misses, digest, recording |
+"""
+
+from __future__ import annotations
+
+import gc
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
+from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from std_msgs.msg import Bool
+from std_srvs.srv import Trigger
+
+from robots.errors import TetherError
+from tether_ros import options, qos
+from tether_ros.parameters import declare, refuse
+from tether_ros.pilot import Pilot
+
+SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+
+
+class PolicyNode(LifecycleNode):
+    """The life cycle around a `Pilot`: configure loads and checks, activate refuses if another node commands the robot. One thread."""
+
+    def __init__(self) -> None:
+        super().__init__("policy_node", automatically_declare_parameters_from_overrides=True)
+        self._values = declare(self, options.DECLARATIONS)
+        options.guards(self._values)
+        self.add_on_set_parameters_callback(self._on_parameters)
+        self._pilot: Pilot | None = None
+        self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.COMMAND).publish
+        self.create_subscription(Bool, "~/enable", self._on_enable, qos.COMMAND)
+        self.create_service(Trigger, "~/estop", self._on_estop)
+        self.create_service(Trigger, "~/reset", self._on_reset)
+        self.create_timer(1.0, self._on_diagnostics, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def on_configure(self, state: Any) -> TransitionCallbackReturn:
+        """Load, check and warm up the policy, open the log, open the topics of its contract."""
+        try:
+            self._pilot = Pilot(self, self._values)
+        except TetherError as error:
+            return self._refuse("configure", error)
+        # What lives now lives until shutdown; the collector need not walk it during a step.
+        gc.collect()
+        gc.freeze()
+        return SUCCESS
+
+    def on_activate(self, state: Any) -> TransitionCallbackReturn:
+        """Arm the runtime; control begins with fresh sensors and a fresh enable."""
+        assert self._pilot is not None
+        try:
+            self._pilot.activate()
+        except TetherError as error:
+            return self._refuse("activate", error)
+        return SUCCESS
+
+    def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
+        """Hand the robot to its own failsafe."""
+        assert self._pilot is not None
+        self._pilot.deactivate()
+        return SUCCESS
+
+    def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
+        """Close the log and forget the policy."""
+        self.stop()
+        return SUCCESS
+
+    def on_shutdown(self, state: Any) -> TransitionCallbackReturn:
+        """As on a stop signal; the process stays."""
+        self.stop()
+        return SUCCESS
+
+    def stop(self) -> None:
+        """Send the final safe command and the failsafe request if in control, then close the log."""
+        pilot, self._pilot = self._pilot, None
+        if pilot is not None:
+            pilot.close()
+
+    def _refuse(self, transition: str, error: TetherError) -> TransitionCallbackReturn:
+        self.get_logger().error(f"cannot {transition}: {error}")
+        return FAILURE
+
+    def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
+        changed = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._values}
+        if changed and self._pilot is not None:
+            return SetParametersResult(successful=False, reason="parameters are read by configure; clean up first")
+        try:
+            refuse(options.DECLARATIONS, changed)
+            options.guards(self._values | changed)
+        except TetherError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        self._values |= changed
+        return SetParametersResult(successful=True)
+
+    def _on_enable(self, message: Bool) -> None:
+        if self._pilot is not None:
+            self._pilot.enable(message.data)
+
+    def _on_estop(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, "estop")
+
+    def _on_reset(self, request: Trigger.Request, response: Trigger.Response) -> Trigger.Response:
+        return self._answer(response, "reset")
+
+    def _answer(self, response: Trigger.Response, request: str) -> Trigger.Response:
+        if self._pilot is None:
+            response.success, response.message = False, "not configured; configure the node first"
+            return response
+        try:
+            response.message = self._pilot.estop() if request == "estop" else self._pilot.reset()
+            response.success = True
+        except TetherError as error:
+            response.success, response.message = False, str(error)
+        return response
+
+    def _on_diagnostics(self) -> None:
+        if self._pilot is not None:
+            message = DiagnosticArray(status=[self._pilot.diagnostics()])
+            message.header.stamp = self.get_clock().now().to_msg()
+            self._publish_diagnostics(message)

@@ -1,0 +1,67 @@
+"""The operator as a process: configure, activate, hold the dead-man switch, send goals, deactivate.
+
+tether_operator --goal 0 0 1.5 --goal 1 0 1.5 --dwell 4
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from tether_ros import process
+
+
+def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        "tether_operator", description="Fly a configured policy node through goals; ROS arguments follow --ros-args."
+    )
+    parser.add_argument(
+        "--goal", nargs=3, type=float, action="append", metavar=("X", "Y", "Z"), help="a goal position [m]; may be repeated"
+    )
+    parser.add_argument("--dwell", type=float, default=4.0, metavar="SECONDS", help="time for each goal (default 4)")
+    parser.add_argument("--node", default="policy_node", help="name of the policy node")
+    parser.add_argument("--world-frame", default="odom", help="frame of the goals")
+    return parser.parse_args(arguments[1:])
+
+
+def _body(arguments: Sequence[str]) -> int:
+    import rclpy
+    from rclpy.signals import SignalHandlerOptions
+    from rclpy.utilities import remove_ros_args
+
+    options = _arguments(remove_ros_args(list(arguments)))
+    signal.signal(signal.SIGTERM, _interrupt)
+    rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
+    try:
+        _fly(options)
+    except KeyboardInterrupt:
+        return 130
+    finally:
+        rclpy.try_shutdown()
+    return 0
+
+
+def _fly(options: argparse.Namespace) -> None:
+    from tether_ros.operator_node import Operator
+
+    with Operator(options.node, options.world_frame) as operator:
+        operator.engage()
+        goals = [tuple(goal) for goal in options.goal or [operator.position]]
+        for goal, distance in zip(goals, operator.fly(goals, options.dwell)):
+            print(f"goal {goal[0]:g} {goal[1]:g} {goal[2]:g}: {distance:.3f} m away after {options.dwell:g} s")
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Entry point of the console script."""
+    return process.run("tether_operator", _body)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

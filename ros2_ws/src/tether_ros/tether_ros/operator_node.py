@@ -1,0 +1,163 @@
+"""The operator's node, for scripts and tests as well as for `tether_operator`."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from geometry_msgs.msg import PoseStamped
+from lifecycle_msgs.msg import Transition
+from lifecycle_msgs.srv import ChangeState
+from nav_msgs.msg import Odometry
+from rclpy.clock import Clock, ClockType
+from rclpy.executors import SingleThreadedExecutor
+from rclpy.node import Node
+from std_msgs.msg import Bool, String
+from std_srvs.srv import Trigger
+
+from robots.errors import TetherError
+from tether_ros import qos
+
+ENABLE_HZ = 20.0
+DISCOVERY_S = 15.0
+SERVICE_S = 30.0  # configuring loads and checks a policy
+
+Point = tuple[float, float, float]
+
+
+class Operator:
+    """Talks to one policy node; every call spins this operator's own node, so that the dead-man switch keeps coming.
+
+    Args:
+        target: name of the policy node.
+        world_frame: frame of the goals.
+        watch: called while waiting; raise to give up.
+    """
+
+    def __init__(self, target: str = "policy_node", world_frame: str = "odom", watch: Sequence[Callable[[], None]] = ()) -> None:
+        self.state = ""
+        self.position: Point | None = None
+        self.enabled = False
+        self._active = False
+        self._frame = world_frame
+        self._watch = watch
+        self._target = target
+        self.node = Node("tether_operator")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
+        self._change: Any = self.node.create_client(ChangeState, f"{target}/change_state")
+        self._triggers: dict[str, Any] = {name: self.node.create_client(Trigger, f"{target}/{name}") for name in ("estop", "reset")}
+        self._enable = self.node.create_publisher(Bool, f"{target}/enable", qos.COMMAND)
+        self._goal = self.node.create_publisher(PoseStamped, "goal_pose", qos.COMMAND)
+        self.node.create_subscription(String, f"{target}/state", self._on_state, qos.LATCHED)
+        self.node.create_subscription(Odometry, "odometry", self._on_odometry, qos.STATE)
+        self.node.create_timer(1.0 / ENABLE_HZ, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def configure(self) -> None:
+        """Load the policy; raises `TetherError` if the node refuses."""
+        self._transition("configure")
+
+    def activate(self) -> None:
+        """Arm it; raises `TetherError` if the node refuses."""
+        self._transition("activate")
+        self._active = True
+
+    def deactivate(self) -> None:
+        """Hand the robot to its own failsafe."""
+        self.enabled = self._active = False
+        self._transition("deactivate")
+
+    def trigger(self, name: str) -> str:
+        """Call ``estop`` or ``reset``; the node's answer. Raises `TetherError` if it refuses."""
+        answer = self._call(self._triggers[name], self._triggers[name].srv_type.Request(), name)
+        if not answer.success:
+            raise TetherError(f"{self._target} refuses {name}: {answer.message}")
+        return str(answer.message)
+
+    def goal(self, position: Point) -> None:
+        """Ask for a goal position [m]."""
+        message = PoseStamped()
+        message.header.frame_id = self._frame
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        message.pose.position.x, message.pose.position.y, message.pose.position.z = map(float, position)
+        message.pose.orientation.w = 1.0
+        self._goal.publish(message)
+
+    def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
+        """Spin until ``condition``; raises `TetherError` saying ``what`` did not happen in time."""
+        deadline = time.monotonic() + timeout_s
+        while not condition():
+            for check in self._watch:
+                check()
+            if time.monotonic() > deadline:
+                raise TetherError(f"{what} did not happen within {timeout_s:g} s")
+            self._executor.spin_once(0.05)
+
+    def dwell(self, duration_s: float) -> None:
+        """Spin for a while."""
+        end = time.monotonic() + duration_s
+        while (left := end - time.monotonic()) > 0:
+            self._executor.spin_once(left)
+
+    def engage(self, timeout_s: float = DISCOVERY_S) -> None:
+        """Configure, activate, hold the dead-man switch, and wait until the policy is in control."""
+        self.configure()
+        self.wait(lambda: self.position is not None, timeout_s, "an odometry message")
+        self.activate()
+        self.enabled = True
+        self.wait(lambda: self.state == "POLICY", timeout_s, f"control by the policy (the node is {self.state or 'silent'})")
+
+    def fly(self, goals: Sequence[Point], dwell_s: float) -> list[float]:
+        """Send each goal, stay ``dwell_s`` with it; distances [m] to each at the end of its dwell. Raises if the policy loses control."""
+        distances = []
+        for goal in goals:
+            self.goal(goal)
+            self.dwell(dwell_s)
+            if self.state != "POLICY":
+                raise TetherError(f"the policy lost control: the node is in {self.state}; see /diagnostics")
+            distances.append(self.distance(goal))
+        return distances
+
+    def distance(self, goal: Point) -> float:
+        """From the robot to ``goal`` [m]."""
+        return math.dist(self.position, goal) if self.position else math.inf
+
+    def __enter__(self) -> Operator:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        """Whatever happened, the robot is not left in the policy's hands."""
+        try:
+            if self._active:
+                self.deactivate()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Leave, without a word to the policy node."""
+        self._executor.remove_node(self.node)
+        self.node.destroy_node()
+
+    def _transition(self, name: str) -> None:
+        request = self._change.srv_type.Request(transition=Transition(label=name))
+        if not self._call(self._change, request, name).success:
+            raise TetherError(f"{self._target} cannot {name}; its log says why")
+
+    def _call(self, client: Any, request: Any, what: str) -> Any:
+        self.wait(client.service_is_ready, DISCOVERY_S, f"{self._target} answering to {what}")
+        future = client.call_async(request)
+        self.wait(future.done, SERVICE_S, f"{what} of {self._target}")
+        return future.result()
+
+    def _on_state(self, message: String) -> None:
+        self.state = message.data
+
+    def _on_odometry(self, message: Odometry) -> None:
+        position = message.pose.pose.position
+        self.position = (position.x, position.y, position.z)
+
+    def _on_timer(self) -> None:
+        if self.enabled:
+            self._enable.publish(Bool(data=True))

@@ -1,0 +1,37 @@
+"""The policy node's parameters."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from deploy.guards.config import GuardConfig
+from tether_ros.parameters import Declaration
+
+GUARDS = "guards."
+
+
+def _guard(name: str, default: Any) -> Declaration:
+    upper = 2**31 - 1 if isinstance(default, int) else math.inf
+    return Declaration(GUARDS + name, default, "threshold of a guard, see deploy/guards/config.py; .inf turns a timing guard off", 0, upper)
+
+
+DECLARATIONS = (
+    Declaration("policy", "", "path of the policy file, .onnx"),
+    Declaration("provider", "cpu", "where the policy runs; auto times each one there is, paced", choices=("cpu", "cuda", "auto")),
+    Declaration("robot", "", "registered robot whose limits apply; empty for the one the policy was made for"),
+    Declaration("log", "", "path of the log to write, .mcap, replaced if it exists; empty for no log"),
+    Declaration("require_enable", True, "lose control when ~/enable stops coming; false only where nobody can be hurt"),
+    Declaration("world_frame", "odom", "frame that odometry and goals are in; messages of another one are refused"),
+    *(_guard(item.name, item.default) for item in dataclasses.fields(GuardConfig)),
+)
+
+
+def guards(values: Mapping[str, Any]) -> GuardConfig:
+    """The guard configuration in parameter values; raises `TetherError` for a value that makes no sense."""
+    chosen = {name[len(GUARDS) :]: value for name, value in values.items() if name.startswith(GUARDS)}
+    if not values["require_enable"]:
+        chosen["dead_man_s"] = math.inf
+    return GuardConfig(**chosen)

@@ -1,0 +1,60 @@
+"""One simulated vehicle on the CPU: the batched simulator with a batch of one, and numpy at its edge."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+
+from robots.description import Quadrotor
+from sim.quadrotor import QuadrotorSimulator
+from sim.sensors import SensorModel
+from tether_sim.messages import Vector, quaternion_from_rotation_vector
+
+LANDED_SPEED_M_S = 0.3
+PHYSICS_DT_MAX_S = 0.005  # what training uses, within its measured accuracy
+
+
+class Vehicle:
+    """A quadrotor and its sensors.
+
+    Attributes:
+        resting: whether it touches the ground and hardly moves.
+    """
+
+    def __init__(self, robot: Quadrotor, actuation_mode: str, rate_hz: float, noise: Mapping[str, Sequence[float]], seed: int) -> None:
+        torch.set_num_threads(1)
+        period_s = 1.0 / rate_hz
+        physics_dt = period_s / math.ceil(period_s / PHYSICS_DT_MAX_S - 1e-6)
+        self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=period_s, physics_dt=physics_dt)
+        self._sensors = SensorModel(robot.sensors, 1, torch.Generator().manual_seed(seed))
+        self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
+        self._all = torch.ones(1, dtype=torch.bool)
+
+    @torch.inference_mode()
+    def place(self, position_m: Sequence[float], rotation_rad: Sequence[float], velocity_m_s: Sequence[float]) -> None:
+        """Put it at a position, a rotation vector from level, and a velocity, all in the world."""
+        start = {
+            "position_base_in_world": position_m,
+            "orientation_base_in_world": quaternion_from_rotation_vector(rotation_rad).tolist(),
+            "linear_velocity_base_in_world": velocity_m_s,
+        }
+        self._simulator.reset(self._all, {name: torch.tensor([list(value)], dtype=torch.float32) for name, value in start.items()})
+        self._sensors.reset(self._all, noise=self._noise)
+
+    @torch.inference_mode()
+    def step(self, actuation: Vector) -> None:
+        """Advance one control period under ``actuation``."""
+        self._simulator.step(torch.from_numpy(actuation.astype(np.float32))[None])
+
+    @torch.inference_mode()
+    def read(self) -> dict[str, Vector]:
+        """Sensor readings by name, with noise."""
+        return {name: value[0].double().numpy() for name, value in self._sensors.read(self._simulator.signals()).items()}
+
+    @property
+    def resting(self) -> bool:
+        truth = self._simulator.privileged()
+        return bool(truth["ground_contact"].any()) and float(truth["linear_velocity_base_in_world"].norm()) < LANDED_SPEED_M_S

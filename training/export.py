@@ -19,7 +19,7 @@ from robots.contract import Contract
 from robots.errors import TetherError
 from training.control_law import ControlLaw
 from training.onnx_graph import to_onnx
-from training.sequence import random_inputs, record
+from training.sequence import observation_quantiles, random_inputs, recorded_inputs
 
 AGREEMENT = 1e-5  # per step, over max(1, |torch|)
 RANDOM_STEPS = 1000
@@ -32,7 +32,7 @@ def export_law(law: ControlLaw, path: str | Path, *, provenance: Mapping[str, An
         law: any control law; its task says what the contract is.
         path: where to write.
         provenance: how the law was made, JSON values; ``command`` should reproduce the file.
-        rate_hz: control rate, if not the task's. A law that was made for one rate (attribute ``rate_hz``) takes no other.
+        rate_hz: the control rate the caller expects; by default whatever the law was made for.
 
     Raises:
         TetherError: if the law cannot run at that rate, does not become a standard ONNX graph, or the file disagrees with torch.
@@ -55,16 +55,13 @@ def export_law(law: ControlLaw, path: str | Path, *, provenance: Mapping[str, An
 
 
 def contract_of(law: ControlLaw, rate_hz: float | None = None) -> Contract:
-    """The contract of ``law`` at ``rate_hz``, with the observation quantiles of its training where it has any."""
-    own = getattr(law, "rate_hz", law.task.rate_hz)
+    """The contract of ``law``, with the delays of its training distribution and, if it was learned, the observations it meets there."""
+    own = law.task.rate_hz
     if rate_hz is not None and abs(rate_hz - own) > 1e-9 * own:
-        raise TetherError(f"this law runs at {own:g} Hz, not at {rate_hz:g} Hz; leave --rate out or make the law for that rate")
+        raise TetherError(f"this law runs at {own:g} Hz, not at {rate_hz:g} Hz; leave the rate out or make the law for that rate")
+    delay = getattr(getattr(law.task, "training_suite", None), "delay_s", (0.0, 0.0))
     contract = law.task.contract(law.memory_size, own)
-    quantiles = getattr(law, "observation_quantiles", None)
-    if quantiles is None:
-        return contract
-    rows = np.asarray(quantiles() if callable(quantiles) else quantiles, dtype=float)
-    return dataclasses.replace(contract, observation_quantiles=tuple(tuple(row) for row in rows.tolist()))
+    return dataclasses.replace(contract, action_delay_s=tuple(delay), observation_quantiles=observation_quantiles(law))
 
 
 def check_agreement(law: ControlLaw, policy: Policy, steps: int, seed: int = 0) -> float:
@@ -107,7 +104,7 @@ def _by_name(output: Any, contract: Contract) -> dict[str, np.ndarray]:
 
 
 def _recording(law: ControlLaw, contract: Contract) -> Recording:
-    inputs = record(law, contract, STEPS)
+    inputs = recorded_inputs(law, contract, STEPS)
     return Recording(inputs, step_law(law, contract, inputs), dict(TOLERANCE))
 
 

@@ -11,7 +11,7 @@ class PolicyFileError(TetherError):
     """A policy file that must not run.
 
     Attributes:
-        check: the one that failed: ``file``, ``seal``, ``digest``, ``graph``, ``contract``, ``inputs``, ``outputs``, ``provider``, ``parity``.
+        check: which failed: ``file``, ``seal``, ``digest``, ``graph``, ``contract``, ``inputs``, ``outputs``, ``provider``, ``parity``.
         reason: what was found and expected, and the remedy.
     """
 

@@ -97,10 +97,6 @@ class Recurrent(ControlLaw):
         """The hidden state."""
         return self.cell.hidden_size
 
-    def observation_quantiles(self) -> Tensor:
-        """As a trained law gives them: 1 % and 99 %."""
-        return torch.tensor([[-1.0, -2.0, 0.9], [1.0, 2.0, 1.0]])
-
     def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """h' = GRU(o, h), u = tanh(W h')."""
         observation, _ = self.task.observe(sensors, command, None)  # type: ignore[arg-type]

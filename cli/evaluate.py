@@ -1,0 +1,81 @@
+"""``tether evaluate``: fly a policy file on a task's suite and report success with intervals."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cli import options
+
+if TYPE_CHECKING:
+    from cli.main import Result
+
+HELP = "Fly a policy file on a task's suite, through the runtime of the robot, and report success with intervals."
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command line."""
+    parser.add_argument("policy", type=Path, metavar="POLICY.onnx", help="the policy file")
+    parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="how many to fly (default: 1000)")
+    parser.add_argument("--suite", default="full", help="nominal, full, unseen, or another of the task's (default: full)")
+    parser.add_argument("--sim", default="torch", metavar="ENGINE", help="simulator (default: torch)")
+    parser.add_argument(
+        "--video", type=Path, metavar="FILE", help="draw the first episodes to FILE: .png for a picture, .gif for an animation"
+    )
+    options.seed(parser)
+    options.device(parser)
+
+
+def run(args: argparse.Namespace) -> Result:
+    """Fly, print the table, draw if asked."""
+    from cli.main import Result
+    from deploy.policy import Policy
+    from training.evaluate import evaluate
+
+    recorder = _recorder(args.video)
+    policy = Policy.load(args.policy)
+    result = evaluate(
+        policy,
+        suite=args.suite,
+        episodes=args.episodes,
+        seed=args.seed,
+        simulator=args.sim,
+        device=args.device,
+        observer=recorder,
+        progress=True,
+    )
+    print(report(result))
+    if recorder is not None:
+        from training.render import draw
+
+        title = f"{result['task']} {result['suite']}: {result['success_rate']:.1%} of {result['episodes']} episodes"
+        draw(recorder.flight(policy), args.video, title=title)
+        print(f"wrote {args.video}")
+    return Result(result)
+
+
+def report(result: dict[str, Any]) -> str:
+    """The result as a short table."""
+    low, high = result["success_interval"]
+    error = result["tracking_error"]
+    rows = [
+        ("success", f"{result['success_rate']:.1%}   95 % interval {low:.1%} … {high:.1%}   {result['episodes']} episodes"),
+        ("suite", f"{result['task']} {result['suite']} ({result['suite_digest']}), seed {result['seed']}, engine {result['engine']}"),
+        ("crashes", f"{result['crashes']}"),
+        ("violations", f"{result['violations']} control steps outside the envelope"),
+        ("return", "{:.1f}   95 % interval {:.1f} … {:.1f}".format(result["return_mean"], *result["return_interval"])),
+    ]
+    if error["episodes"]:
+        rows.append(("final error", "mean {mean:.3f}   median {p50:.3f}   95 % {p95:.3f}   worst {worst:.3f}".format(**error)))
+    return "\n".join(f"{name:<12} {text}" for name, text in rows)
+
+
+def _recorder(video: Path | None) -> Any:
+    """The recorder for ``--video``; complains about the file's kind, or a missing matplotlib, before the flight and not after it."""
+    if video is None:
+        return None
+    from training.render import FlightRecorder, check_output
+
+    check_output(video)
+    return FlightRecorder()

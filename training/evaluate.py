@@ -1,0 +1,212 @@
+"""Fly a policy file on a task's suite and report what happened, with intervals.
+
+The file runs through `deploy.policy`, the runtime of the robot; nothing here knows how it was made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from deploy.policy import Policy
+from robots import registry
+from robots.description import Limits
+from robots.errors import TetherError
+from tasks.rotation import rotation_matrix
+from tasks.task import Task
+from training.environment import Environment
+from training.simulators import make_simulator
+from training.statistics import CONFIDENCE, bootstrap, clopper_pearson
+
+BATCH = 1000  # episodes flown side by side; bounds memory
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt}{unit} [{elapsed}<{remaining}]"
+STATE_LIMITS = ("tilt_rad", "speed_m_s", "body_rate_rad_s", "distance_m")
+SEED_NAMESPACE = 1 << 62  # evaluation seeds are at least this, training seeds are below
+
+
+class Observer(Protocol):
+    """Sees every control step of the first batch."""
+
+    def __call__(self, state: Mapping[str, Tensor], command: Mapping[str, Tensor], actuation: Mapping[str, Tensor]) -> None:
+        """``state`` is privileged, before the step; all ``[num_envs, width]``."""
+
+
+@dataclass
+class Flights:
+    """What happened in a batch of episodes.
+
+    Attributes:
+        errors: tracking error after each step, ``[steps, num_envs]``; what follows a termination is kept but never judged.
+        returns: sum of rewards until the episode ended, ``[num_envs]``.
+        success, crashed: bool ``[num_envs]``.
+        violations: control steps outside the contract's limits while the episode lasted, by limit, ``[num_envs]``.
+        alive: bool ``[steps, num_envs]``, whether the episode had not ended before the step.
+    """
+
+    errors: np.ndarray
+    returns: np.ndarray
+    success: np.ndarray
+    crashed: np.ndarray
+    violations: dict[str, np.ndarray]
+    alive: np.ndarray
+
+
+def evaluate(
+    policy: Policy,
+    *,
+    suite: str,
+    episodes: int,
+    seed: int,
+    simulator: str = "torch",
+    device: str = "cpu",
+    observer: Observer | None = None,
+    progress: bool = False,
+) -> dict[str, Any]:
+    """Fly ``episodes`` episodes of ``suite`` and summarise them.
+
+    Args:
+        policy: loaded file; its contract says which robot and task.
+        suite: name of one of the task's suites.
+        episodes: how many, flown `BATCH` at a time.
+        seed: of the starts, parameters and noise; never one that training uses.
+        simulator: engine, a key of `training.simulators.SIMULATORS`.
+        device: of the simulator; the policy runs on its own provider.
+        observer: sees the first batch.
+        progress: show a progress bar.
+
+    Raises:
+        TetherError: for an unknown suite or simulator, and a policy that does not fit the installed robot and task.
+    """
+    if episodes < 1:
+        raise TetherError(f"{episodes} episodes cannot be judged; fly at least one")
+    task = task_of(policy)
+    chosen = task.suite(suite)
+    flights = []
+    with tqdm(total=episodes, unit=" episodes", desc=f"{task.name} {suite}", disable=not progress, bar_format=BAR) as bar:
+        for index, count in enumerate(_batches(episodes)):
+            engine = make_simulator(simulator, task, count, device)
+            environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
+            flights.append(fly(policy, environment, observer if index == 0 else None, bar))
+    summary = summarise(flights, seed)
+    where = {"suite": suite, "suite_digest": chosen.digest(), "seed": seed, "engine": simulator}
+    return {"policy": str(policy.path), "policy_digest": policy.digest, "robot": task.robot.name, "task": task.name} | where | summary
+
+
+def task_of(policy: Policy) -> Task:
+    """The installed task a policy was made for, at the policy's rate; raises `TetherError` if they do not fit."""
+    contract = policy.contract
+    task: Task = registry.load(registry.TASKS, contract.task)(registry.robot(contract.robot))
+    task.rate_hz = contract.rate_hz
+    expected = task.contract(contract.memory_size)
+    for part in ("clock", "sensors", "commands", "actuation_mode", "actuation"):
+        if getattr(contract, part) != getattr(expected, part):
+            raise TetherError(
+                f"{policy.path} does not fit the installed {contract.robot} and task {contract.task}: its {part} differ; "
+                "export it again, or install the version that its provenance names"
+            )
+    return task
+
+
+@torch.no_grad()
+def fly(policy: Policy, environment: Environment, observer: Observer | None = None, bar: Any = None) -> Flights:
+    """One episode in every environment, from reset to the end; ``bar`` is advanced by the share of episodes flown."""
+    task, count = environment.task, environment.num_envs
+    sensors, command = environment.reset()
+    memory = policy.initial_memory(count)
+    alive, returns = np.ones(count, dtype=bool), np.zeros(count)
+    violated = {name: np.zeros(count, dtype=int) for name in STATE_LIMITS}
+    errors, history = [], []
+    for _ in range(environment.episode_steps):
+        state = environment.simulator.privileged() if observer else {}
+        output = policy.step(_numpy(sensors), _numpy(command), memory)
+        memory = output.memory
+        actuation = {name: torch.from_numpy(value).to(environment.device) for name, value in output.actuation.items()}
+        if observer:
+            observer(state, command, actuation)
+        step = environment.step(actuation)
+        sensors = step.sensors
+        history.append(alive)
+        returns += alive * sum(step.rewards.values()).cpu().numpy()
+        for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
+            violated[name] += alive & outside
+        errors.append(step.tracking_error.cpu().numpy())
+        alive = alive & ~step.terminated.cpu().numpy()
+        if bar is not None:
+            bar.update(count / environment.episode_steps)
+    success = task.success(torch.from_numpy(np.stack(errors)), torch.from_numpy(~alive)).numpy()
+    return Flights(np.stack(errors), returns, success, ~alive, violated, np.stack(history))
+
+
+def outside_limits(limits: Limits, state: Mapping[str, Tensor], distance: Tensor) -> dict[str, np.ndarray]:
+    """Which environments are outside each limit, as `safety.envelope` judges it on the robot; bool ``[num_envs]``, true for a NaN.
+
+    Args:
+        limits: of the contract.
+        state: privileged; a limit whose signal is missing is not judged.
+        distance: from the goal [m], ``[num_envs]``.
+    """
+    inside = {"distance_m": distance <= limits.distance_m}
+    if (orientation := state.get("orientation_base_in_world")) is not None:
+        inside["tilt_rad"] = rotation_matrix(orientation)[:, 2, 2].clamp(-1.0, 1.0).acos() <= limits.tilt_rad
+    if (velocity := state.get("linear_velocity_base_in_world")) is not None:
+        inside["speed_m_s"] = velocity.norm(dim=1) <= limits.speed_m_s
+    if (rates := state.get("angular_velocity_base_in_base")) is not None:
+        inside["body_rate_rad_s"] = rates.abs().amax(1) <= limits.body_rate_rad_s
+    return {name: ~value.cpu().numpy() for name, value in inside.items()}
+
+
+def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
+    """The result's figures: success and its interval, returns, tracking errors, crashes, violations."""
+    success = np.concatenate([batch.success for batch in flights])
+    crashed = np.concatenate([batch.crashed for batch in flights])
+    returns = np.concatenate([batch.returns for batch in flights])
+    violations = {name: int(sum(batch.violations[name].sum() for batch in flights)) for name in flights[0].violations}
+    return {
+        "episodes": len(success),
+        "success_rate": float(success.mean()),
+        "success_interval": list(clopper_pearson(int(success.sum()), len(success))),
+        "confidence": CONFIDENCE,
+        "crashes": int(crashed.sum()),
+        "return_mean": float(returns.mean()),
+        "return_interval": list(bootstrap(returns, seed=seed)),
+        "violations": sum(violations.values()),
+        "violations_by_limit": violations,
+        "tracking_error": _tracking(flights, seed),
+    }
+
+
+def _tracking(flights: list[Flights], seed: int) -> dict[str, Any]:
+    """Of each episode that did not crash, the mean error over its last sixth; quantiles and the mean with its interval."""
+    last = max(len(flights[0].errors) // 6, 1)
+    final = np.concatenate([batch.errors[-last:].mean(0)[~batch.crashed] for batch in flights])
+    if not len(final):
+        return {"episodes": 0}
+    quantiles = dict(zip(("p50", "p95", "p99"), np.percentile(final, [50, 95, 99]).tolist()))
+    return {
+        "episodes": len(final),
+        "mean": float(final.mean()),
+        "mean_interval": list(bootstrap(final, seed=seed)),
+        "worst": float(final.max()),
+    } | quantiles
+
+
+def evaluation_seed(seed: int, batch: int) -> int:
+    """The generator seed of one batch; training seeds are below `SEED_NAMESPACE`, so none is ever used twice."""
+    digest = hashlib.sha256(f"tether evaluation {seed} {batch}".encode()).digest()
+    return SEED_NAMESPACE | int.from_bytes(digest[:8], "big") % SEED_NAMESPACE
+
+
+def _batches(episodes: int) -> Iterator[int]:
+    for start in range(0, episodes, BATCH):
+        yield min(BATCH, episodes - start)
+
+
+def _numpy(signals: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    return {name: value.float().cpu().numpy() for name, value in signals.items()}

@@ -48,7 +48,7 @@ test: install lint
 	$(VENV)/bin/python -m pytest
 
 demo: $(VENV)/.installed
-	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/demo.sh
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh
 
 clean:
 	rm -rf $(VENV) $(VENV_ROBOT) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+from collections.abc import Mapping
 from typing import Any
 
 from cli.main import Result
@@ -12,9 +13,7 @@ from robots.errors import TetherError
 
 HELP = "List robots, tasks with their suites, algorithms and engines that are installed."
 
-# Modules whose import tells whether the algorithm or engine works here, and what it is for.
-ALGORITHMS = {"ppo": ("training.ppo", "proximal policy optimisation, asymmetric critic")}
-ENGINES = {"quadrotor": ("sim.quadrotor", "batched quadrotor dynamics in torch, CPU or GPU")}
+ALGORITHMS = {"ppo": "training.ppo"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,11 +22,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Print four tables."""
+    from training.simulators import SIMULATORS
+
     data = {
         "robots": _entries(registry.ROBOTS, _robot),
         "tasks": _entries(registry.TASKS, _task),
         "algorithms": _modules(ALGORITHMS),
-        "engines": _modules(ENGINES),
+        "engines": _modules(SIMULATORS),
     }
     for title, rows in data.items():
         print(title)
@@ -67,12 +68,14 @@ def _first_line(thing: Any) -> str:
     return (thing.__doc__ or "").strip().partition("\n")[0]
 
 
-def _modules(table: dict[str, tuple[str, str]]) -> dict[str, Any]:
+def _modules(table: Mapping[str, str]) -> dict[str, Any]:
+    """Modules by name, as ``module`` or ``module:class``: what they are for, or what keeps them from working here."""
     found = {}
-    for name, (module, about) in table.items():
+    for name, target in table.items():
+        module, _, kind = target.partition(":")
         try:
-            importlib.import_module(module)
-            found[name] = {"about": about}
+            imported = importlib.import_module(module)
+            found[name] = {"about": _first_line(getattr(imported, kind) if kind else imported)}
         except ModuleNotFoundError as error:
             found[name] = {"error": f"needs the Python package {error.name}"}
     return found

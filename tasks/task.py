@@ -51,12 +51,17 @@ class Start(NamedTuple):
         parameters: for `Simulator.randomize`.
         command: by command name.
         sensor_noise: standard deviation by sensor name, ``[num_envs, size]``; a quaternion's is a rotation vector's, ``[num_envs, 3]``.
+        force_in_world: constant external force on the base ``[num_envs, 3]``, N; None for none.
+        gust_m_s: standard deviation of the wind about its mean (parameter ``wind``) ``[num_envs, 3]``, a first-order Gauss–Markov process
+            with the time constant `Task.gust_s`; None for none.
     """
 
     state: Signals
     parameters: Signals
     command: Signals
     sensor_noise: Signals
+    force_in_world: Tensor | None = None
+    gust_m_s: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,19 @@ class Task(abc.ABC):
 
     `observe` and `actuate` are pure, batched torch functions of sensors, command and memory only: they are exported as they are, so every actor is
     deployable by construction. Everything else may use what only simulation knows.
+
+    Attributes:
+        name: registry name.
+        robot, actuation_mode: what is controlled, and how.
+        rate_hz: control rate.
+        episode_s: length of an episode.
+        clock: the sensor source that triggers a step.
+        sensors, commands: what `observe` reads.
+        action_size, task_memory_size, observation_names: widths of what `actuate` takes and `observe` gives.
+        suites: evaluation distributions by name.
+        training_suite: the distribution training draws from; may be wider than any suite.
+        presets: per algorithm, the settings that differ from its defaults, for this task.
+        gust_s: time constant of wind gusts.
     """
 
     name: ClassVar[str]
@@ -89,6 +107,9 @@ class Task(abc.ABC):
     task_memory_size: int
     observation_names: tuple[str, ...]
     suites: Mapping[str, Any]
+    training_suite: Any
+    presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
+    gust_s: float = 1.0
 
     @abc.abstractmethod
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:

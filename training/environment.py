@@ -1,0 +1,170 @@
+"""A task on a simulator with sensors: many episodes side by side, without a Python loop over them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sim.sensors import SensorModel
+from sim.simulator import Simulator
+from tasks.task import Signals, Start, Task, Transition
+
+
+class EnvironmentStep(NamedTuple):
+    """One control step of every environment, ``[num_envs, …]``.
+
+    Attributes:
+        sensors, command: what the policy sees next; of the new episode where one began.
+        rewards: by term; the reward is their sum.
+        terminated: ended by failure. truncated: ran out of time. Never both.
+        state: privileged signals after the step, before any reset.
+        tracking_error: the task's error after the step, before any reset.
+    """
+
+    sensors: dict[str, Tensor]
+    command: dict[str, Tensor]
+    rewards: dict[str, Tensor]
+    terminated: Tensor
+    truncated: Tensor
+    state: dict[str, Tensor]
+    tracking_error: Tensor
+
+
+class Environment:
+    """Episodes of ``task``, drawn from ``suite``, on ``simulator``.
+
+    Args:
+        task, simulator: on the same robot and actuation mode.
+        suite: one of the task's suites, or its training distribution.
+        seed: of every random number drawn here and in the sensors.
+        auto_reset: begin a new episode where one ended; without it the caller does so by `reset`.
+        episode_s: replaces the task's episode length.
+    """
+
+    def __init__(
+        self, task: Task, simulator: Simulator, *, suite: Any, seed: int, auto_reset: bool = True, episode_s: float | None = None
+    ) -> None:
+        self.task, self.simulator, self.suite, self.auto_reset = task, simulator, suite, auto_reset
+        self.num_envs, self.device = simulator.num_envs, simulator.device
+        self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.channels = [signal.name for signal in task.robot.actuation(task.actuation_mode)]
+        self.sensor_model = SensorModel([task.robot.sensor(name) for name in task.sensors], self.num_envs, self.generator, self.device)
+        self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self.resting = task.actuate(torch.zeros(self.num_envs, task.action_size, device=self.device))
+        self.previous_actuation = dict(self.resting)
+        self._draw()
+        self.episode = self.starts
+        self.gust = torch.zeros(self.num_envs, 3, device=self.device)
+        self.sensors: dict[str, Tensor] = {}
+
+    @property
+    def command(self) -> dict[str, Tensor]:
+        """The current command by name."""
+        return dict(self.episode.command)
+
+    def reset(self, mask: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Begin new episodes where ``mask`` ``[num_envs]`` is set (all by default); returns everyone's sensors and command."""
+        mask = self.everyone if mask is None else mask
+        if (mask & self.used).any():
+            self._draw()
+        self.used = self.used | mask
+        self.episode = _merge(mask, self.starts, self.episode)
+        self.simulator.randomize(mask, self.starts.parameters)
+        self.simulator.reset(mask, self.starts.state)
+        self.sensor_model.reset(mask, noise=self.starts.sensor_noise)
+        self.age = torch.where(mask, 0, self.age)
+        self.previous_actuation = _where(mask, self.resting, self.previous_actuation)
+        self._disturb(mask)
+        reading = self.sensor_model.read(self.simulator.signals())
+        self.sensors = _where(mask, reading, self.sensors) if self.sensors else reading
+        return self.sensors, self.command
+
+    def stagger(self, steps: int) -> None:
+        """Give every episode a random age, in multiples of ``steps``, so that they do not all end together."""
+        groups = torch.randint(max(self.episode_steps // steps, 1), (self.num_envs,), generator=self.generator, device=self.device)
+        self.age = groups * steps
+
+    def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
+        """Advance one control period under actuation signals by name ``[num_envs, size]``."""
+        if self.episode.gust_m_s is not None:
+            self._blow()
+        self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
+        self.age = self.age + 1
+        state = self.simulator.privileged()
+        transition = Transition(state, self.episode.command, actuation, self.previous_actuation)
+        rewards, terminated = self.task.rewards(transition), self.task.terminated(transition)
+        truncated = (self.age >= self.episode_steps) & ~terminated
+        error = self.task.tracking_error(state, self.episode.command)
+        self.previous_actuation = dict(actuation)
+        self.sensors = self.sensor_model.read(self.simulator.signals())
+        if self.auto_reset and (done := terminated | truncated).any():
+            self.reset(done)
+        return EnvironmentStep(self.sensors, self.command, rewards, terminated, truncated, state, error)
+
+    def privileged(self) -> Tensor:
+        """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
+        return self.task.privileged_observation(self.simulator.privileged(), self.simulator.parameters(), self.episode.command)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit, the simulator and the sensors included."""
+        return {
+            "simulator": self.simulator.state_dict(),
+            "sensor_model": self.sensor_model.state_dict(),
+            "generator": self.generator.get_state(),
+            "age": self.age,
+            "used": self.used,
+            "gust": self.gust,
+            "sensors": self.sensors,
+            "previous_actuation": self.previous_actuation,
+            "starts": self.starts._asdict(),
+            "episode": self.episode._asdict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.simulator.load_state_dict(state["simulator"])
+        self.sensor_model.load_state_dict(state["sensor_model"])
+        self.generator.set_state(state["generator"])
+        self.age, self.used, self.gust = state["age"], state["used"], state["gust"]
+        self.sensors, self.previous_actuation = dict(state["sensors"]), dict(state["previous_actuation"])
+        self.starts, self.episode = Start(**state["starts"]), Start(**state["episode"])
+
+    def _draw(self) -> None:
+        """Draw one start for every environment; each is used at most once, so that drawing can be rare."""
+        self.starts = self.task.sample(self.suite, self.num_envs, self.generator)
+        self.used = ~self.everyone
+
+    def _disturb(self, mask: Tensor) -> None:
+        """Apply the constant force, and draw the first gust from its stationary distribution."""
+        if self.episode.force_in_world is not None:
+            self.simulator.apply_wrench(self.episode.force_in_world, torch.zeros_like(self.episode.force_in_world))
+        if self.episode.gust_m_s is not None:
+            self.gust = torch.where(mask.unsqueeze(1), self._noise() * self.episode.gust_m_s, self.gust)
+
+    def _blow(self) -> None:
+        """Advance the gusts by one exact step of dw = −w/T dt + σ √(2/T) dW."""
+        keep = math.exp(-1.0 / (self.task.rate_hz * self.task.gust_s))
+        self.gust = keep * self.gust + math.sqrt(1 - keep**2) * self.episode.gust_m_s * self._noise()
+        mean = self.episode.parameters.get("wind", 0.0)
+        self.simulator.randomize(self.everyone, {"wind": mean + self.gust})
+
+    def _noise(self) -> Tensor:
+        return torch.randn(self.num_envs, 3, generator=self.generator, device=self.device)
+
+
+def _where(mask: Tensor, new: Signals, old: Signals) -> dict[str, Tensor]:
+    column = mask.unsqueeze(1)
+    return {name: torch.where(column, value, old[name]) for name, value in new.items()}
+
+
+def _merge(mask: Tensor, new: Start, old: Start) -> Start:
+    """``new`` where ``mask`` is set, ``old`` elsewhere."""
+    pairs = zip(new, old, strict=True)
+    column = mask.unsqueeze(1)
+    return Start(*(_where(mask, a, b) if isinstance(a, dict) else None if a is None else torch.where(column, a, b) for a, b in pairs))

@@ -1,0 +1,57 @@
+"""Return, success and length of the episodes that training itself flies, for the log and the progress line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from tasks.task import Task
+
+
+class EpisodeStatistics:
+    """Running averages over finished episodes, with the exploration noise that training adds; evaluation is done elsewhere.
+
+    Args:
+        task: whose success is counted.
+        num_envs, episode_steps: environments, and steps in an episode that runs out of time.
+        memory: finished episodes after which an old one weighs 1/e.
+    """
+
+    def __init__(self, task: Task, num_envs: int, episode_steps: int, device: torch.device, memory: float = 500.0) -> None:
+        self.task, self.memory = task, memory
+        self.errors = torch.zeros(episode_steps, num_envs, device=device)
+        self.returns = torch.zeros(num_envs, device=device)
+        self.whole = torch.zeros(num_envs, dtype=torch.bool, device=device)  # seen from its first step; staggered ones are not
+        self.sums = torch.zeros(4, dtype=torch.float64, device=device)  # weight, return, success, steps
+
+    def record(self, age: Tensor, reward: Tensor, error: Tensor) -> None:
+        """Count one step of every environment: ``age`` is how many steps the episode had before it, all ``[num_envs]``."""
+        self.returns += reward
+        self.errors.scatter_(0, age.unsqueeze(0), error.unsqueeze(0))
+
+    def finish(self, age: Tensor, terminated: Tensor, truncated: Tensor) -> None:
+        """Count the episodes that ended with this step, and begin the next ones."""
+        done = terminated | truncated
+        success = self.task.success(self.errors, terminated) & truncated
+        counted = (done & self.whole).double()
+        batch = torch.stack([counted, self.returns * counted, success * counted, (age + 1) * counted]).sum(1)
+        self.sums = self.sums * torch.exp(-batch[0] / self.memory) + batch
+        self.returns = torch.where(done, 0.0, self.returns)
+        self.whole = self.whole | done
+
+    def averages(self) -> dict[str, float | None]:
+        """``return``, ``success`` and ``episode_steps``; None before the first episode has ended."""
+        weight, total, success, steps = self.sums.tolist()
+        names = {"return": total, "success": success, "episode_steps": steps}
+        return {name: value / weight if weight else None for name, value in names.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit."""
+        return {"errors": self.errors, "returns": self.returns, "whole": self.whole, "sums": self.sums}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.errors, self.returns, self.whole, self.sums = (state[name] for name in ("errors", "returns", "whole", "sums"))

@@ -1,0 +1,74 @@
+"""Geometric hover control: a hand-written control law, baseline and fallback.
+
+    a   = k_p e + k_i ∫e dt − k_v v − d + g ẑ        wanted thrust per mass, with e = goal − position and d the estimated disturbance
+    f   = m a · R ẑ                                   collective thrust (Lee, Leok & McClamroch 2010, eq. 15)
+    e_R = ẑ × Rᵀ a / ‖a‖                              attitude error
+    ω   = k_R e_R                                     commanded body rates; none about z
+
+e_R is Lee's ½ (R_dᵀ R − Rᵀ R_d)^∨ up to sign, for the R_d nearest to R that points the thrust along a: hover has no goal heading, so the
+heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e, its integral and d are those of the task's
+observation: e and the integrand are shortened to a fixed length, so that a far goal neither tips the vehicle over nor winds the integral up.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from robots.description import GRAVITY
+from tasks.hover import Hover
+from tasks.task import Signals
+from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
+
+
+@dataclass(frozen=True)
+class HoverGains:
+    """k_p [1/s²], k_i [1/s³], k_v [1/s], k_R [1/s], and the least vertical part of a [m/s²], which keeps the thrust upward."""
+
+    position: float = 4.0
+    integral: float = 0.0
+    velocity: float = 3.5
+    attitude: float = 6.0
+    least_lift_m_s2: float = 2.0
+
+
+class GeometricHover(ControlLaw):
+    """See the module's docstring.
+
+    Args:
+        task: whose robot and observation to use.
+        rate_hz: control rate; the task's by default.
+        gains: of the law.
+    """
+
+    def __init__(self, task: Hover, rate_hz: float | None = None, gains: HoverGains | None = None) -> None:
+        super().__init__()
+        self.task: Hover = copy.copy(task)
+        self.task.rate_hz = rate_hz or task.rate_hz
+        self.gains = gains or HoverGains()
+
+    @property
+    def memory_size(self) -> int:
+        """Width of the memory vector."""
+        return 1 + self.task.action_size + self.task.task_memory_size
+
+    def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
+        """One step; pure, batched, exportable."""
+        task, gains = self.task, self.gains
+        view, _ = split_memory(memory, task.action_size, task.task_memory_size)
+        observation, task_memory = task.observe(sensors, command, view)
+        error, velocity, up, _, integral, disturbance = observation[:, :18].split(3, dim=1)  # all in the body frame
+
+        wanted = gains.position * error + gains.integral * integral - gains.velocity * velocity - disturbance + GRAVITY * up
+        lift = (wanted * up).sum(1, keepdim=True)
+        wanted = wanted + (gains.least_lift_m_s2 - lift).clamp(min=0.0) * up
+        direction = wanted / wanted.norm(dim=1, keepdim=True)
+        thrust = task.robot.mass_kg * wanted[:, 2:]
+        rates = gains.attitude * torch.cat([-direction[:, 1:2], direction[:, :1], direction[:, :1] * 0], dim=1)
+
+        action = task.action(thrust, rates)
+        memory = torch.cat([torch.ones_like(action[:, :1]), action, task_memory], dim=1)
+        return without_safeguard(task.actuate(action), memory, observation)

@@ -1,0 +1,138 @@
+"""A learned control law: observe → running normaliser → network → clamped action → actuate.
+
+Memory is packed as [started, previous action, task memory, recurrent state]; all zeros means episode start.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robots.errors import unknown
+from tasks.task import Signals, Task
+from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
+from training.normalizer import RunningNormalizer
+
+ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
+
+
+@dataclass(frozen=True)
+class ActorConfig:
+    """The actor network.
+
+    Attributes:
+        hidden: widths of the hidden layers.
+        activation: tanh, elu, relu or silu.
+        memory: ``none``, or ``gru`` for a recurrent layer before the hidden ones.
+        memory_size: width of the recurrent state.
+    """
+
+    hidden: tuple[int, ...] = (64, 64)
+    activation: str = "tanh"
+    memory: Literal["none", "gru"] = "none"
+    memory_size: int = 64
+
+
+class Percept(NamedTuple):
+    """What the law knows before it acts, ``[batch, …]``: observation, next task memory, the actor's recurrent state."""
+
+    observation: Tensor
+    task_memory: Tensor
+    recurrent: Tensor
+
+
+class LearnedLaw(ControlLaw):
+    """See the module's docstring. `perceive`, `actor` and `act` are the three stages of `forward`; training perturbs the action between the last two."""
+
+    def __init__(self, task: Task, config: ActorConfig | None = None) -> None:
+        super().__init__()
+        self.task = task
+        self.config = config or ActorConfig()
+        size = len(task.observation_names)
+        self.normalizer = RunningNormalizer(size)
+        self.actor = Actor(size, task.action_size, self.config)
+
+    @property
+    def memory_size(self) -> int:
+        """Width of the memory vector."""
+        return 1 + self.task.action_size + self.task.task_memory_size + self.actor.recurrent_size
+
+    def perceive(self, sensors: Signals, command: Signals, memory: Tensor) -> Percept:
+        """Build the observation, not yet normalised."""
+        task_view, recurrent = split_memory(memory, self.task.action_size, self.task.task_memory_size)
+        observation, task_memory = self.task.observe(sensors, command, task_view)
+        return Percept(observation, task_memory, recurrent)
+
+    def act(self, percept: Percept, action: Tensor, recurrent: Tensor) -> LawOutput:
+        """Send ``action``, clamped to −1…1, and remember it."""
+        action = action.clamp(-1.0, 1.0)
+        memory = torch.cat([torch.ones_like(action[:, :1]), action, percept.task_memory, recurrent], dim=1)
+        return without_safeguard(self.task.actuate(action), memory, percept.observation)
+
+    def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
+        """One deterministic step."""
+        percept = self.perceive(sensors, command, memory)
+        action, recurrent = self.actor(self.normalizer(percept.observation), percept.recurrent)
+        return self.act(percept, action, recurrent)
+
+
+class Actor(nn.Module):
+    """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action."""
+
+    def __init__(self, observation_size: int, action_size: int, config: ActorConfig) -> None:
+        super().__init__()
+        self.recurrent_size = config.memory_size if config.memory == "gru" else 0
+        self.cell = GatedCell(observation_size, self.recurrent_size) if self.recurrent_size else None
+        self.head = perceptron(self.recurrent_size or observation_size, config.hidden, action_size, config.activation, last_gain=0.01)
+
+    def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean action ``[batch, action_size]`` and next recurrent state."""
+        if self.cell is None:
+            return self.head(observation), recurrent
+        recurrent = self.cell(observation, recurrent)
+        return self.head(recurrent), recurrent
+
+
+class GatedCell(nn.Module):
+    """Gated recurrent unit (Cho et al. 2014, in PyTorch's arrangement), written out so that it exports as plain matrix products.
+
+        r, z = σ(W x + U h);  n = tanh(W_n x + r ∘ U_n h);  h' = (1 − z) ∘ n + z ∘ h
+    """
+
+    def __init__(self, input_size: int, size: int) -> None:
+        super().__init__()
+        self.size = size
+        self.input, self.recurrent = nn.Linear(input_size, 3 * size), nn.Linear(size, 3 * size)
+        for layer in (self.input, self.recurrent):
+            nn.init.orthogonal_(layer.weight)
+            nn.init.zeros_(layer.bias)
+
+    def forward(self, x: Tensor, h: Tensor) -> Tensor:
+        """Next state ``[batch, size]``."""
+        from_input, from_state = self.input(x), self.recurrent(h)
+        gates = torch.sigmoid(from_input[:, : 2 * self.size] + from_state[:, : 2 * self.size])
+        reset, keep = gates[:, : self.size], gates[:, self.size :]
+        candidate = torch.tanh(from_input[:, 2 * self.size :] + reset * from_state[:, 2 * self.size :])
+        return candidate + keep * (h - candidate)
+
+
+def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float = 1.0) -> nn.Sequential:
+    """Linear layers with ``activation`` between, orthogonal weights of gain √2 (``last_gain`` in the last), zero biases."""
+    if activation not in ACTIVATIONS:
+        raise unknown("activation", activation, list(ACTIVATIONS))
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [_linear(inputs, width, math.sqrt(2.0)), ACTIVATIONS[activation]()]
+        inputs = width
+    return nn.Sequential(*layers, _linear(inputs, outputs, last_gain))
+
+
+def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
+    layer = nn.Linear(inputs, outputs)
+    nn.init.orthogonal_(layer.weight, gain)
+    nn.init.zeros_(layer.bias)
+    return layer

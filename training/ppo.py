@@ -1,0 +1,359 @@
+"""Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) in one file.
+
+Every iteration: roll the law out in all environments for ``horizon`` steps (`PPO.collect`), estimate advantages (`advantages`), then take a few
+gradient steps (`PPO.improve`) on
+
+    L = mean max(−A ρ, −A clip(ρ, 1 ± ε)) + c_v mean (V − R)² / 2 − c_e H,    ρ = π(a|o) / π_old(a|o)
+
+The critic is asymmetric: it sees the actor's observation and what only simulation knows. Observations are normalised inside the law, with
+statistics that change only between iterations; returns are normalised for the critic. Episodes that run out of time are bootstrapped with the
+value of the state they were cut at; failures are not. The law's memory is carried from one roll-out to the next. A recurrent actor is trained by
+back-propagation through each roll-out, from the memory it had at the roll-out's start.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robots.errors import TetherError
+from training.environment import Environment
+from training.episodes import EpisodeStatistics
+from training.learned_law import LearnedLaw, perceptron
+from training.normalizer import RunningNormalizer
+
+
+@dataclass(frozen=True)
+class PPOConfig:
+    """Hyper-parameters.
+
+    Attributes:
+        horizon: steps per roll-out.
+        epochs, minibatches: passes over a roll-out, and gradient steps per pass (each on a share of the environments).
+        discount: γ.  trace: λ of generalised advantage estimation.
+        clip: ε.
+        value_clip: bound on the change of the value, in normalised returns; 0 for none.
+        value_coefficient: c_v.  entropy_coefficient: c_e.
+        gradient_clip: largest norm of the gradient of all parameters.
+        learning_rate: of Adam, at the start.
+        halve_every: iterations after which the learning rate halves; 0 keeps it.
+        target_kl: if positive, the learning rate adapts instead: divided by 1.5 above twice this divergence, multiplied below half of it.
+        initial_std: of the action noise.
+        critic_hidden, critic_activation: the critic network.
+    """
+
+    horizon: int = 32
+    epochs: int = 3
+    minibatches: int = 1
+    discount: float = 0.985
+    trace: float = 0.95
+    clip: float = 0.2
+    value_clip: float = 0.0
+    value_coefficient: float = 1.0
+    entropy_coefficient: float = 0.0
+    gradient_clip: float = 1.0
+    learning_rate: float = 4e-3
+    halve_every: int = 150
+    target_kl: float = 0.0
+    initial_std: float = 0.4
+    critic_hidden: tuple[int, ...] = (64, 64)
+    critic_activation: str = "tanh"
+
+
+class Rollout(NamedTuple):
+    """``horizon`` steps of every environment, ``[horizon, num_envs, …]``.
+
+    Attributes:
+        observations: not normalised.
+        critic_observations: one more step than the others, for the last value.
+        actions: before clamping.
+        log_probabilities: of ``actions`` when they were taken.
+        rewards: with the discounted value of the final state added where an episode was truncated.
+        done: the episode ended, either way, after this step.
+        recurrent: the actor's state at the first step ``[num_envs, size]``.
+    """
+
+    observations: Tensor
+    critic_observations: Tensor
+    actions: Tensor
+    log_probabilities: Tensor
+    rewards: Tensor
+    done: Tensor
+    recurrent: Tensor
+
+
+class Batch(NamedTuple):
+    """What `PPO.improve` learns from, ``[horizon, num_envs, …]``; ``recurrent`` is ``[num_envs, size]``."""
+
+    observations: Tensor
+    critic_observations: Tensor
+    actions: Tensor
+    log_probabilities: Tensor
+    advantages: Tensor
+    returns: Tensor
+    values: Tensor
+    done: Tensor
+    recurrent: Tensor
+
+    def environments(self, chosen: Tensor) -> Batch:
+        """The share of the environments with the indices ``chosen``."""
+        return Batch(*(part[:, chosen] for part in self[:-1]), self.recurrent[chosen])
+
+
+def advantages(rewards: Tensor, values: Tensor, done: Tensor, discount: float, trace: float) -> Tensor:
+    """Generalised advantage estimates (Schulman et al. 2016, arXiv 1506.02438).
+
+        δ_t = r_t + γ (1 − d_t) V_{t+1} − V_t,    A_t = δ_t + γ λ (1 − d_t) A_{t+1}
+
+    Args:
+        rewards, done: ``[horizon, num_envs]``; the reward of a truncated step already contains γ V(final state).
+        values: ``[horizon + 1, num_envs]``.
+    """
+    live = discount * (~done)
+    deltas = rewards + live * values[1:] - values[:-1]
+    decay, result = live * trace, torch.empty_like(rewards)
+    running = torch.zeros_like(rewards[0])
+    for t in reversed(range(len(rewards))):
+        running = torch.addcmul(deltas[t], decay[t], running)
+        result[t] = running
+    return result
+
+
+def log_probability(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
+    """Of a diagonal Gaussian, summed over the last axis."""
+    z = (actions - mean) * torch.exp(-log_std)
+    return -0.5 * z.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * actions.shape[-1]
+
+
+def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
+    """mean max(−A ρ, −A clip(ρ, 1 ± ε))."""
+    return -torch.minimum(advantage * ratio, advantage * ratio.clamp(1 - clip, 1 + clip)).mean()
+
+
+def value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip: float) -> Tensor:
+    """mean (V − R)² / 2; with ``clip`` > 0 the worse of it and of V held within ± clip of its old value."""
+    loss = (value - target).square()
+    if clip > 0:
+        held = old_value + (value - old_value).clamp(-clip, clip)
+        loss = torch.maximum(loss, (held - target).square())
+    return 0.5 * loss.mean()
+
+
+class PPO:
+    """The algorithm: one call of `iterate` is one roll-out and its gradient steps.
+
+    Args:
+        law: the policy that learns.
+        environment: must not reset by itself, so that the final state can be valued.
+        config: hyper-parameters.
+        seed: of action noise and minibatches.
+    """
+
+    def __init__(self, law: LearnedLaw, environment: Environment, config: PPOConfig, seed: int) -> None:
+        if environment.auto_reset:
+            raise TetherError("PPO resets environments itself: build the environment with auto_reset=False")
+        self.law, self.environment, self.config = law, environment, config
+        self.device = environment.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.sensors, self.command = environment.reset()
+        environment.stagger(config.horizon)
+        self.memory = law.initial_memory(environment.num_envs, self.device)
+        size = len(law.task.observation_names) + environment.privileged().shape[1]
+        self.critic_normalizer = RunningNormalizer(size).to(self.device)
+        self.return_normalizer = RunningNormalizer(1).to(self.device)
+        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
+        self.log_std = nn.Parameter(torch.full((law.task.action_size,), math.log(config.initial_std), device=self.device))
+        self.parameters = [*law.actor.parameters(), *self.critic.parameters(), self.log_std]
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
+        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device)
+        self.iteration = 0
+
+    def iterate(self) -> dict[str, float | None]:
+        """One iteration; returns what a log wants to know."""
+        self.schedule()
+        rollout = self.collect()
+        losses = self.improve(self.prepare(rollout))
+        self.iteration += 1
+        return self.episodes.averages() | losses | {"std": self.log_std.exp().mean().item(), "learning_rate": self.learning_rate}
+
+    @property
+    def learning_rate(self) -> float:
+        """The optimiser's present step size."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    @learning_rate.setter
+    def learning_rate(self, value: float) -> None:
+        self.optimizer.param_groups[0]["lr"] = value
+
+    def schedule(self) -> None:
+        """Halve the learning rate where the schedule says so."""
+        if self.config.halve_every and not self.config.target_kl:
+            self.learning_rate = self.config.learning_rate * 0.5 ** (self.iteration // self.config.halve_every)
+
+    @torch.no_grad()
+    def collect(self) -> Rollout:
+        """Roll the law out for ``horizon`` steps; its memory and the episodes go on from where the last roll-out stopped."""
+        law, environment = self.law, self.environment
+        steps: list[tuple[Tensor, ...]] = []
+        noise = torch.randn(self.config.horizon, environment.num_envs, law.task.action_size, generator=self.generator, device=self.device)
+        noise *= self.log_std.exp()
+        recurrent_start: Tensor | None = None
+        for t in range(self.config.horizon):
+            percept = law.perceive(self.sensors, self.command, self.memory)
+            recurrent_start = percept.recurrent if recurrent_start is None else recurrent_start
+            critic_observation = torch.cat([percept.observation, environment.privileged()], dim=1)
+            mean, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
+            action = mean + noise[t]
+            output = law.act(percept, action, recurrent)
+            age = environment.age
+            step = environment.step(output.actuation)
+            self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
+            reward, done = torch.stack(list(step.rewards.values())).sum(0), step.terminated | step.truncated
+            self.episodes.record(age, reward, step.tracking_error)
+            if done.any():
+                self.episodes.finish(age, step.terminated, step.truncated)
+                reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
+                self.sensors, self.command = environment.reset(done)
+                self.memory = self.memory * (~done).unsqueeze(1)
+            steps.append((percept.observation, critic_observation, action, mean, reward, done))
+        last = law.perceive(self.sensors, self.command, self.memory).observation
+        observations, critic_observations, actions, means, rewards, done = (torch.stack(part) for part in zip(*steps, strict=True))
+        critic_observations = torch.cat([critic_observations, torch.cat([last, environment.privileged()], dim=1).unsqueeze(0)])
+        if not torch.isfinite(critic_observations).all() or not torch.isfinite(rewards).all():
+            raise NotFinite({"critic_observations": critic_observations, "actions": actions, "rewards": rewards})
+        assert recurrent_start is not None
+        log_probabilities = log_probability(actions, means, self.log_std)
+        return Rollout(observations, critic_observations, actions, log_probabilities, rewards, done, recurrent_start)
+
+    def final_value(self) -> Tensor:
+        """Value ``[num_envs]`` of the present states, before any reset."""
+        observation = self.law.perceive(self.sensors, self.command, self.memory).observation
+        return self.value(torch.cat([observation, self.environment.privileged()], dim=1))
+
+    def value(self, critic_observation: Tensor) -> Tensor:
+        """V ``[…]`` in the units of the reward."""
+        return self.return_normalizer.inverse(self.critic(self.critic_normalizer(critic_observation))).squeeze(-1)
+
+    @torch.no_grad()
+    def prepare(self, rollout: Rollout) -> Batch:
+        """Advantages and normalised returns of a roll-out; updates the critic's statistics, and the law's for the next roll-out."""
+        normalized = self.law.normalizer(rollout.observations)
+        values = self.value(rollout.critic_observations)
+        advantage = advantages(rollout.rewards, values, rollout.done, self.config.discount, self.config.trace)
+        returns = advantage + values[:-1]
+        critic_observations = self.critic_normalizer(rollout.critic_observations[:-1])
+        self.law.normalizer.update(rollout.observations)
+        self.critic_normalizer.update(rollout.critic_observations[:-1])
+        self.return_normalizer.update(returns.unsqueeze(-1))
+        spread = self.return_normalizer.std
+        offset = self.return_normalizer.mean
+        return Batch(
+            observations=normalized,
+            critic_observations=critic_observations,
+            actions=rollout.actions,
+            log_probabilities=rollout.log_probabilities,
+            advantages=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
+            returns=(returns - offset) / spread,
+            values=(values[:-1] - offset) / spread,
+            done=rollout.done,
+            recurrent=rollout.recurrent,
+        )
+
+    def improve(self, batch: Batch) -> dict[str, float]:
+        """Take ``epochs`` × ``minibatches`` gradient steps."""
+        losses: list[Tensor] = []
+        for _ in range(self.config.epochs):
+            for part in self.minibatches(batch):
+                loss, report = self.loss(part)
+                self.optimizer.zero_grad()
+                loss.backward()
+                nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+                self.optimizer.step()
+                losses.append(report)
+                if self.config.target_kl:
+                    self.adapt(report[2].item())
+        policy, value, divergence, clipped = torch.stack(losses).mean(0).tolist()
+        return {"policy_loss": policy, "value_loss": value, "kl": divergence, "clipped": clipped}
+
+    def minibatches(self, batch: Batch) -> list[Batch]:
+        """``batch``, or shares of its environments in random order."""
+        if self.config.minibatches == 1:
+            return [batch]
+        order = torch.randperm(batch.done.shape[1], generator=self.generator, device=self.device)
+        return [batch.environments(chosen) for chosen in order.chunk(self.config.minibatches)]
+
+    def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """The objective, and (policy loss, value loss, divergence, share of clipped ratios) for the log."""
+        mean = self.means(batch)
+        log_ratio = log_probability(batch.actions, mean, self.log_std) - batch.log_probabilities
+        ratio = log_ratio.exp()
+        policy = clipped_loss(ratio, batch.advantages, self.config.clip)
+        value = value_loss(self.critic(batch.critic_observations).squeeze(-1), batch.values, batch.returns, self.config.value_clip)
+        entropy = self.log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * len(self.log_std)
+        loss = policy + self.config.value_coefficient * value - self.config.entropy_coefficient * entropy
+        with torch.no_grad():
+            divergence = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimate: unbiased and never negative
+            clipped = ((ratio - 1).abs() > self.config.clip).float().mean()
+        return loss, torch.stack([policy.detach(), value.detach(), divergence, clipped])
+
+    def means(self, batch: Batch) -> Tensor:
+        """Mean actions ``[horizon, num_envs, action size]``; a recurrent actor is unrolled, its state zeroed where an episode ended."""
+        actor = self.law.actor
+        if actor.cell is None:
+            return actor.head(batch.observations)
+        state, states = batch.recurrent, []
+        for observation, done in zip(batch.observations, batch.done, strict=True):
+            state = actor.cell(observation, state)
+            states.append(state)
+            state = state * (~done).unsqueeze(1)
+        return actor.head(torch.stack(states))
+
+    def adapt(self, divergence: float) -> None:
+        """Keep the divergence near its target through the step size."""
+        if divergence > 2 * self.config.target_kl:
+            self.learning_rate = max(self.learning_rate / 1.5, 1e-5)
+        elif divergence < self.config.target_kl / 2:
+            self.learning_rate = min(self.learning_rate * 1.5, 1e-2)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit, the law and the environment included."""
+        return {
+            "iteration": self.iteration,
+            "law": self.law.state_dict(),
+            "critic": self.critic.state_dict(),
+            "critic_normalizer": self.critic_normalizer.state_dict(),
+            "return_normalizer": self.return_normalizer.state_dict(),
+            "log_std": self.log_std.detach(),
+            "optimizer": self.optimizer.state_dict(),
+            "generator": self.generator.get_state(),
+            "environment": self.environment.state_dict(),
+            "episodes": self.episodes.state_dict(),
+            "sensors": self.sensors,
+            "command": self.command,
+            "memory": self.memory,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        self.iteration = state["iteration"]
+        for name in ("law", "critic", "critic_normalizer", "return_normalizer", "optimizer", "environment", "episodes"):
+            getattr(self, name).load_state_dict(state[name])
+        with torch.no_grad():
+            self.log_std.copy_(state["log_std"])
+        self.generator.set_state(state["generator"])
+        self.sensors, self.command, self.memory = dict(state["sensors"]), dict(state["command"]), state["memory"]
+
+
+class NotFinite(TetherError):
+    """A roll-out with NaN or infinity; carries the tensors, ``[horizon, num_envs, …]``, for whoever can write them somewhere."""
+
+    def __init__(self, rollout: Mapping[str, Tensor]) -> None:
+        finite = torch.stack([torch.isfinite(part).flatten(2).all(2)[: len(rollout["rewards"])] if part.dim() > 2 else torch.isfinite(part) for part in rollout.values()]).all(0)
+        step, environment = (~finite).nonzero()[0].tolist() if not finite.all() else (len(finite), 0)
+        super().__init__(f"a state or reward is not finite, first at step {step} of the roll-out in environment {environment}")
+        self.rollout = dict(rollout)

@@ -1,0 +1,204 @@
+"""A training run: a directory that fills with a configuration, metrics and checkpoints, and that a killed run goes on from."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from robots.errors import TetherError
+from sim.devices import available_device
+from tasks.task import Task
+from training import checkpoint
+from training.config import TrainConfig, config_from_dict, differences, make_task
+from training.environment import Environment
+from training.learned_law import LearnedLaw
+from training.metrics import Metrics, Progress
+from training.ppo import PPO, NotFinite
+from training.simulators import make_simulator
+from training.wall_clock import since_command_start
+
+CHECK_SEED = 1_000_003  # added to the seed: checks draw other episodes than training
+
+
+def train(config: TrainConfig, run_dir: Path, *, resume: bool = False, progress: bool = False, tensorboard: bool = True, wandb: str = "") -> dict[str, Any]:
+    """Train from the start, or go on from the checkpoint in ``run_dir``.
+
+    Args:
+        config: what to train; on resuming it must be the run's own.
+        run_dir: created if need be.
+        resume: continue; bit for bit on the CPU.
+        progress: show a live line on stderr.
+        tensorboard: write event files too, if the package is installed.
+        wandb: log to this W&B project as well.
+
+    Returns:
+        ``wall_time_s`` (from the start of the process to the checkpoint), ``compile_time_s``, ``env_steps``, ``checkpoint``, ``iterations``,
+        ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
+
+    Raises:
+        TetherError: for a configuration that does not work here or is not the run's own; `NotFinite` with the roll-out dumped into the run directory.
+        KeyboardInterrupt: after writing a checkpoint.
+    """
+    run = Run(config, run_dir, Metrics(run_dir, tensorboard=tensorboard, wandb=wandb), Progress(config, enabled=progress))
+    if resume:
+        run.resume()
+    else:
+        run.begin()
+    try:
+        stopped = run.loop()
+    except KeyboardInterrupt:
+        run.save()
+        raise
+    except NotFinite as error:
+        dump = run_dir / "not_finite.pt"
+        torch.save(error.rollout, dump)
+        raise TetherError(f"{error}; the roll-out is in {dump}, the last checkpoint in {run_dir / checkpoint.NAME}") from error
+    finally:
+        run.close()
+    return run.result(stopped)
+
+
+class Run:
+    """One training run in memory."""
+
+    def __init__(self, config: TrainConfig, run_dir: Path, metrics: Metrics, progress: Progress) -> None:
+        self.config, self.run_dir, self.metrics, self.progress = config, run_dir, metrics, progress
+        available_device(config.device)
+        torch.set_num_threads(config.threads)
+        torch.manual_seed(config.seed)  # of the networks' first weights; everything else has generators of its own
+        self.task = make_task(config)
+        self.law = LearnedLaw(self.task, config.actor).to(config.device)
+        environment = make_environment(config, self.task, config.num_envs, config.seed)
+        self.algorithm = PPO(self.law, environment, config.ppo, config.seed)
+        self.best: dict[str, Any] | None = None
+
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+        return self.algorithm.iteration
+
+    @property
+    def env_steps(self) -> int:
+        """Control steps of all environments so far."""
+        return self.iteration * self.config.num_envs * self.config.ppo.horizon
+
+    def begin(self) -> None:
+        """Make the directory, unless it holds a run already."""
+        if (self.run_dir / checkpoint.NAME).exists():
+            raise TetherError(f"{self.run_dir} holds a run already; continue it with --resume {self.run_dir}, or choose another --run-dir")
+        self.run_dir.mkdir(parents=True, exist_ok=True)
+        (self.run_dir / "config.yaml").write_text(yaml.safe_dump(_plain(dataclasses.asdict(self.config)), sort_keys=False))
+        self.metrics.begin()
+        self.save()
+
+    def resume(self) -> None:
+        """Take everything from the checkpoint; metrics written after it are dropped, since they are about to be written again."""
+        state = checkpoint.load(self.run_dir, self.config.device)
+        different = differences(self.config, config_from_dict(state["config"]))
+        if different:
+            raise TetherError(f"this is not the configuration {self.run_dir} was trained with ({'; '.join(different)}); start a new run for another")
+        self.algorithm.load_state_dict(state["algorithm"])
+        self.best = state["best"]
+        self.metrics.resume(state["metrics_bytes"])
+
+    def save(self) -> None:
+        """Write a checkpoint."""
+        self.metrics.flush()
+        state = {
+            "config": _plain(dataclasses.asdict(self.config)),
+            "env_steps": self.env_steps,
+            "metrics_bytes": self.metrics.bytes,
+            "best": self.best,
+            "algorithm": self.algorithm.state_dict(),
+        }
+        checkpoint.save(self.run_dir / checkpoint.NAME, state)
+
+    def loop(self) -> str:
+        """Iterate to the end; returns why it ended."""
+        while self.iteration < self.config.iterations:
+            metrics = self.algorithm.iterate()
+            if self.is_due(self.config.check_every) and self.iteration >= self.config.check_from:
+                metrics |= {f"check_{name}": value for name, value in self.check().items()}
+            self.metrics.write({"iteration": self.iteration, "env_steps": self.env_steps} | metrics)
+            self.progress.show(self.iteration, self.env_steps, metrics)
+            if self.best and self.best["check"]["success"] >= self.config.stop_success:
+                self.save()
+                return f"a check reached {self.best['check']['success']:.1%} success"
+            if self.is_due(self.config.checkpoint_every) or self.iteration == self.config.iterations:
+                self.save()
+        return f"all {self.config.iterations} iterations done"
+
+    def is_due(self, every: int) -> bool:
+        """Whether something that happens ``every`` so many iterations happens now."""
+        return bool(every) and self.iteration % every == 0
+
+    def check(self) -> dict[str, float]:
+        """Fly the law without exploration noise, always the same episodes, and keep it if it is the best so far."""
+        found = check(self.law, self.config, self.task)
+        rank = (found["success"], -found["tracking_error"])
+        if self.best is None or rank > (self.best["check"]["success"], -self.best["check"]["tracking_error"]):
+            law = {name: value.clone() for name, value in self.law.state_dict().items()}
+            self.best = {"check": found | {"iteration": self.iteration}, "law": law}
+        return found
+
+    def close(self) -> None:
+        """Finish the log and the progress line."""
+        self.metrics.close()
+        self.progress.close()
+
+    def result(self, stopped: str) -> dict[str, Any]:
+        """What `train` returns."""
+        return {
+            "wall_time_s": since_command_start(),
+            "compile_time_s": 0.0,
+            "env_steps": self.env_steps,
+            "checkpoint": str(self.run_dir / checkpoint.NAME),
+            "iterations": self.iteration,
+            "check": self.best["check"] if self.best else None,
+            "stopped": stopped,
+            "run_dir": str(self.run_dir),
+        }
+
+
+def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int) -> Environment:
+    """Environments on the training distribution; the algorithm resets them."""
+    simulator = make_simulator(config.sim, task, num_envs, config.device)
+    return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
+
+
+@torch.no_grad()
+def check(law: LearnedLaw, config: TrainConfig, task: Task) -> dict[str, float]:
+    """Success and median final error of ``law`` over ``check_episodes`` whole episodes that training never sees."""
+    environment = make_environment(config, task, config.check_episodes, config.seed + CHECK_SEED)
+    sensors, command = environment.reset()
+    memory = law.initial_memory(config.check_episodes, config.device)
+    failed, errors = ~environment.everyone, []
+    for _ in range(environment.episode_steps):
+        output = law(sensors, command, memory)
+        step = environment.step(output.actuation)
+        sensors, command, memory = step.sensors, step.command, output.memory
+        failed = failed | step.terminated
+        errors.append(step.tracking_error)
+        if (lost := step.terminated).any():
+            sensors, command = environment.reset(lost)
+            memory = memory * (~lost).unsqueeze(1)
+    tracking = torch.stack(errors)
+    return {"success": task.success(tracking, failed).float().mean().item(), "tracking_error": tracking[-1].median().item()}
+
+
+def new_run_dir(directory: Path) -> Path:
+    """A fresh name under ``directory``, from the local time."""
+    return directory / time.strftime("%Y-%m-%d_%H-%M-%S")
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, for YAML and for a checkpoint that is read without running code."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value

@@ -26,14 +26,14 @@ def hub_heights(position: Tensor, matrix: Tensor, hubs: Tensor) -> Tensor:
 
 
 def ground_effect(position: Tensor, matrix: Tensor, hubs: Tensor) -> Tensor:
-    """Factor on each rotor's thrust, 1 + 11.37 (r/4h)², ``[4, n]``.
+    """Extra thrust of each rotor per its thrust, 11.37 (r/4h)², ``[4, n]``.
 
-    h⁴ is floored smoothly at `EFFECT_FLOOR_M`⁴, the extra thrust fades with tilt and reaches zero, with its slope, at `REACH_M`.
+    h is floored smoothly at `EFFECT_FLOOR_M`; the effect fades with tilt and reaches zero, with its slope, at `REACH_M`.
     """
     height = hub_heights(position, matrix, hubs)
     lowered = EFFECT * (PROPELLER_RADIUS_M / 4.0) ** 2 * (height.square().square() + EFFECT_FLOOR_M**4).rsqrt()
     fade = (1.0 - (height / REACH_M).square()).clamp(min=0.0).square()
-    return 1.0 + lowered * fade * matrix[2, 2].clamp(min=0.0)
+    return lowered * fade * matrix[2, 2].clamp(min=0.0)
 
 
 def contact(position: Tensor, velocity: Tensor, rate: Tensor, matrix: Tensor, hubs: Tensor, radius: float, mass: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,14 +22,14 @@ from sim.rate_loop import control, rate_loop, rotor_speeds
 from sim.simulator import Simulator
 
 MAX_ACTION_DELAY_S = 0.02
-SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque", "offset", "delayed")
+SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque", "given")
 POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
 BOUNDS = {"mass": POSITIVE, "inertia": POSITIVE, "motor_time_scale": POSITIVE, "action_delay": (-1e-6, MAX_ACTION_DELAY_S + 1e-6)}
-RESET_WIDTHS = {
-    "position_base_in_world": 3,
+RESET_WIDTHS = {  # in the order of `State`
     "orientation_base_in_world": 4,
-    "linear_velocity_base_in_world": 3,
     "angular_velocity_base_in_base": 3,
+    "linear_velocity_base_in_world": 3,
+    "position_base_in_world": 3,
     "rotor_speeds": 4,
     "rate_integral": 3,
 }
@@ -81,7 +81,7 @@ class QuadrotorSimulator(Simulator):
         self.num_envs, self.actuation_mode = num_envs, actuation_mode
         self.control_dt, self.physics_dt, self.substeps = control_dt, control_dt / substeps, substeps
         self.device, self.dtype = available_device(device), dtype
-        self._geometry = dynamics.geometry(robot, self.physics_dt, self.device, dtype)
+        self._geometry = dynamics.geometry(robot, self.device, dtype)
         self._loop = rate_loop(robot, self.physics_dt, self.device, dtype)
         self._lower = self._column([value for signal in signals for value in signal.lower])
         self._upper = self._column([value for signal in signals for value in signal.upper])
@@ -91,7 +91,7 @@ class QuadrotorSimulator(Simulator):
         self._parameters = self._column(dynamics.nominal(robot)).expand(-1, num_envs).clone()
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
-        self._offset = self._delayed = False  # whether any environment was ever given one: what nobody uses costs nothing
+        self._given = dynamics.Given()
         self._state = self._rest().expand(-1, num_envs).clone()
         history = 1 + math.ceil(MAX_ACTION_DELAY_S / control_dt - 1e-6)
         self._history = self._safe.expand(history, -1, num_envs).clone()
@@ -103,14 +103,14 @@ class QuadrotorSimulator(Simulator):
 
     def _rest(self) -> Tensor:
         hover = rotor_speeds(self._loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
-        return torch.cat((self._column([0.0, 0.0, 1.0, 1.0] + [0.0] * 9), hover, self._column([0.0] * 3)))
+        return torch.cat((self._column([1.0] + [0.0] * 11 + [1.0]), hover, self._column([0.0] * 3)))
 
     def _refresh(self) -> None:
         """Recompute what depends on parameters and wrench."""
         parameters = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
-        self._constants = dynamics.constants(self.robot, self.physics_dt, parameters, self._force, self._torque, self._offset)
+        self._constants = dynamics.constants(self.robot, self.physics_dt, parameters, self._force, self._torque, self._given)
         self._centre_of_mass = parameters.centre_of_mass
-        if self._delayed:
+        if self._given.delay:
             self._delay_weights = _delay_weights(parameters.action_delay[0], self.substeps, self.physics_dt, self.control_dt, len(self._history))
 
     # --- state ---
@@ -127,14 +127,14 @@ class QuadrotorSimulator(Simulator):
             for (name, width), default in zip(RESET_WIDTHS.items(), rest, strict=True)
         ]
         start = State(*rows)
-        start = start._replace(orientation=start.orientation / start.orientation.square().sum(0, keepdim=True).sqrt())
+        start = start._replace(orientation=dynamics.normalised(start.orientation))
         self._state = torch.where(mask, dynamics.pack(self._moved_to_centre_of_mass(start, 1.0)), self._state)
         self._history = torch.where(mask, self._safe, self._history)
         self._last_velocity = torch.where(mask, self._state[7:10], self._last_velocity)
 
     def _moved_to_centre_of_mass(self, s: State, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
-        if not self._offset:
+        if not self._given.offset:
             return s
         matrix = dynamics.rotation(self._geometry, s.orientation)
         c = self._centre_of_mass
@@ -178,16 +178,12 @@ class QuadrotorSimulator(Simulator):
         s = dynamics.unpack(self._state)
         self._last_velocity = s.velocity
         near = self._near_ground(s)
-        s = s._replace(orientation=dynamics.turn(g, s.orientation, s.rate, 0.5 * dt))
-        for index, command in enumerate(commands):
+        for command in commands:
             if self.actuation_mode == "ctbr":
-                speeds, integral = control(self._loop, s.rate, s.rate_integral, command)
+                command, integral = control(self._loop, s.rate, s.rate_integral, command)
                 s = s._replace(rate_integral=integral)
-            else:
-                speeds = command
-            s = dynamics.substep(g, c, dt, s, speeds, near)
-            last = index == self.substeps - 1
-            s = s._replace(orientation=dynamics.turn(g, s.orientation, s.rate, 0.5 * dt if last else dt))
+            s = dynamics.substep(g, c, dt, s, command, near)
+        s = s._replace(orientation=dynamics.normalised(s.orientation))
         self._state = dynamics.pack(s)
 
     def _commands(self, actuation: Tensor) -> list[Tensor]:
@@ -197,9 +193,9 @@ class QuadrotorSimulator(Simulator):
             bad = (~actuation.isfinite()).any(1).nonzero().flatten().tolist()
             raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
         self._history = torch.cat((command.unsqueeze(0), self._history[:-1]))
-        delayed = (self._delay_weights * self._history).sum(1).unbind() if self._delayed else (command,)
+        delayed = (self._delay_weights * self._history).sum(1).unbind() if self._given.delay else (command,)
         told = [rotor_speeds(self._loop, each) for each in delayed] if self.actuation_mode == "rotor_thrusts" else list(delayed)
-        return told if self._delayed else told * self.substeps
+        return told if self._given.delay else told * self.substeps
 
     def _near_ground(self, s: State) -> bool:
         """Whether to compute the ground at all: nobody falls through the second metre in one step. On a GPU always, since asking would wait for it."""
@@ -228,8 +224,8 @@ class QuadrotorSimulator(Simulator):
                 value = parameters[name]
                 columns = 1 if name == "thrust_scale" and value.dim() == 2 and value.shape[1] == 1 else width
                 rows[index] = self._feature_major(value, columns, name).expand(width, -1)
-        self._offset |= "centre_of_mass" in parameters
-        self._delayed |= "action_delay" in parameters
+        new = dynamics.Given("centre_of_mass" in parameters, "action_delay" in parameters, "wind" in parameters)
+        self._given = dynamics.Given(*(old or now for old, now in zip(self._given, new, strict=True)))
         self._parameters = self._physical(torch.where(mask, torch.cat(rows), self._parameters))
         self._refresh()
 

@@ -7,9 +7,8 @@
 m mass, J inertia about the centre of mass, c its offset from the base, d and k body and rotor drag, rᵢ rotor hubs, sᵢ the sign of rotor i's reaction torque
 (it turns the other way), κ torque per thrust, J_r rotor inertia, τ motor time constant (rising or falling).
 
-One sub-step is a Strang splitting, second order with one evaluation of forces: turn by half a step at constant ω, kick v and ω by the forces at that
-attitude, turn by the other half. Rotor speeds are exact for a held command, linear drag is implicit-midpoint. The two half turns between neighbouring
-sub-steps merge into one, so that n sub-steps cost n + 1 turns.
+Rotor speeds are exact for a command that is held over a sub-step; the rigid body is integrated by the classical fourth-order Runge–Kutta method, with
+rotor forces evaluated together at the beginning, middle and end. benchmarks/RESULTS.md has its error against a reference, and its cost, over sub-steps.
 
 All tensors are feature-major, ``[width, num_envs]``: constant matrices then act by one small product, and rows are contiguous. Nothing is written in
 place, so that gradients pass through any number of steps.
@@ -27,26 +26,27 @@ from sim.ground import contact, ground_effect
 
 
 class State(NamedTuple):
-    """State of every environment, in the order `pack` keeps.
+    """State of every environment; `pack` keeps this order, and the first thirteen rows are the rigid body.
 
     Attributes:
-        position: of the centre of mass in the world [m], ``[3, n]``.
         orientation: quaternion (w, x, y, z), body to world, ``[4, n]``.
-        velocity: of the centre of mass in the world [m/s], ``[3, n]``.
         rate: angular velocity in the body frame [rad/s], ``[3, n]``.
+        velocity: of the centre of mass in the world [m/s], ``[3, n]``.
+        position: of the centre of mass in the world [m], ``[3, n]``.
         rotor_speed: normalised, ``[4, n]``.
         rate_integral: of the inner rate loop, as a rate error [rad/s], ``[3, n]``.
     """
 
-    position: Tensor
     orientation: Tensor
-    velocity: Tensor
     rate: Tensor
+    velocity: Tensor
+    position: Tensor
     rotor_speed: Tensor
     rate_integral: Tensor
 
 
-STATE_WIDTHS = (3, 4, 3, 3, 4, 3)
+STATE_WIDTHS = (4, 3, 3, 3, 4, 3)
+BODY_WIDTHS = (4, 3, 3, 3)
 
 
 def pack(state: State) -> Tensor:
@@ -111,151 +111,169 @@ class Geometry(NamedTuple):
     """Constant matrices of one robot, the same for all environments.
 
     Attributes:
-        wrench: thrusts to body force and torque about the base, ``[6, 4]``.
-        gyro: rotor speeds to what their momentum adds to Jₓ ω̇ₓ per ωᵧ and to Jᵧ ω̇ᵧ per ωₓ, ``[3, 4]``.
-        reaction: change of rotor speeds over a sub-step to torque, ``[3, 4]``.
+        rotors: thrusts, speeds and slopes of the rotors ``[12]`` to lift ``[3]``, torque about the base ``[3]`` and what the rotors' momentum adds to
+            Jₓ ω̇ₓ per ωᵧ and to Jᵧ ω̇ᵧ per ωₓ ``[3]``.
         speed_sum: rotor speeds to Σ Ω [rad/s], ``[1, 4]``; None without rotor drag.
         permute: ω to (ωᵧ, ωₓ, ωₓ, ω_z, ω_z, ωᵧ), ``[6, 3]``.
+        attitude: q (q, ω)ᵀ to R, row by row, and q̇, ``[13, 28]``.
         rotation: q qᵀ to R, row by row, ``[9, 16]``.
-        turn: q hᵀ to q ⊗ (0, h), ``[4, 12]``.
         hubs: rotor positions, ``[3, 4, 1]``.
         contact_radius: of the sphere about each [m].
     """
 
-    wrench: Tensor
-    gyro: Tensor
-    reaction: Tensor
+    rotors: Tensor
     speed_sum: Tensor | None
     permute: Tensor
+    attitude: Tensor
     rotation: Tensor
-    turn: Tensor
     hubs: Tensor
     contact_radius: float
 
 
-def geometry(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dtype) -> Geometry:
-    """Matrices of ``robot`` for sub-steps of ``dt`` seconds."""
+def geometry(robot: Quadrotor, device: torch.device, dtype: torch.dtype) -> Geometry:
+    """Matrices of ``robot``."""
 
     def matrix(rows: list[list[float]]) -> Tensor:
         return torch.tensor(rows, device=device, dtype=dtype)
 
     x, y, z = ([rotor.position_m[axis] for rotor in robot.rotors] for axis in range(3))
     spin = [float(rotor.spin) for rotor in robot.rotors]
-    zero = [0.0] * len(robot.rotors)
-    momentum = robot.rotor_inertia_kg_m2 * robot.rotor_speed_max_rad_s
+    zero, one = [0.0] * 4, [1.0] * 4
+    momentum = [robot.rotor_inertia_kg_m2 * robot.rotor_speed_max_rad_s * sign for sign in spin]
+    attitude = _attitude(device, dtype)
     return Geometry(
-        wrench=matrix([zero, zero, [1.0] * 4, y, [-value for value in x], [robot.torque_per_thrust_m * sign for sign in spin]]),
-        gyro=matrix([[momentum * sign for sign in spin], [-momentum * sign for sign in spin], zero]),
-        reaction=matrix([zero, zero, [momentum / dt * sign for sign in spin]]),
+        rotors=matrix(
+            [
+                zero + zero + zero,
+                zero + zero + zero,
+                one + zero + zero,
+                y + zero + zero,
+                [-value for value in x] + zero + zero,
+                [robot.torque_per_thrust_m * sign for sign in spin] + zero + momentum,
+                zero + momentum + zero,
+                zero + [-value for value in momentum] + zero,
+                zero + zero + zero,
+            ]
+        ),
         speed_sum=matrix([[robot.rotor_speed_max_rad_s] * 4]) if any(robot.rotor_drag_kg) else None,
         permute=matrix([[0, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]),
-        rotation=_rotation_from_outer(device, dtype),
-        turn=_product_from_outer(device, dtype),
+        attitude=attitude,
+        rotation=attitude[:9].view(9, 4, 7)[:, :, :4].reshape(9, 16).contiguous(),
         hubs=matrix([x, y, z]).unsqueeze(-1),
         contact_radius=robot.contact_radius_m,
     )
 
 
-def _rotation_from_outer(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """``[9, 16]``: q qᵀ to the rotation matrix of a unit q = (w, x, y, z)."""
-    w, x, y, z = range(4)
-    entries = [
-        [(w, w, 1), (x, x, 1), (y, y, -1), (z, z, -1)],
-        [(x, y, 2), (w, z, -2)],
-        [(x, z, 2), (w, y, 2)],
-        [(x, y, 2), (w, z, 2)],
-        [(w, w, 1), (x, x, -1), (y, y, 1), (z, z, -1)],
-        [(y, z, 2), (w, x, -2)],
-        [(x, z, 2), (w, y, -2)],
-        [(y, z, 2), (w, x, 2)],
-        [(w, w, 1), (x, x, -1), (y, y, -1), (z, z, 1)],
-    ]
-    matrix = torch.zeros(9, 16, device=device, dtype=dtype)
-    for row, terms in enumerate(entries):
-        for i, j, factor in terms:
-            matrix[row, 4 * i + j] = factor
-    return matrix
+# Each row of R and of q̇ = ½ q ⊗ (0, ω) as a sum of products of (w, x, y, z) with (w, x, y, z, a, b, c), ω = (a, b, c).
+ATTITUDE = (
+    "+ww +xx -yy -zz",
+    "+xy +xy -wz -wz",
+    "+xz +xz +wy +wy",
+    "+xy +xy +wz +wz",
+    "+ww -xx +yy -zz",
+    "+yz +yz -wx -wx",
+    "+xz +xz -wy -wy",
+    "+yz +yz +wx +wx",
+    "+ww -xx -yy +zz",
+    "-xa -yb -zc",
+    "+wa +yc -zb",
+    "+wb +za -xc",
+    "+wc +xb -ya",
+)
 
 
-def _product_from_outer(device: torch.device, dtype: torch.dtype) -> Tensor:
-    """``[4, 12]``: q hᵀ to the quaternion product q ⊗ (0, h)."""
-    w, x, y, z = range(4)
-    entries = [[(x, 0, -1), (y, 1, -1), (z, 2, -1)], [(w, 0, 1), (y, 2, 1), (z, 1, -1)], [(w, 1, 1), (z, 0, 1), (x, 2, -1)], [(w, 2, 1), (x, 1, 1), (y, 0, -1)]]
-    matrix = torch.zeros(4, 12, device=device, dtype=dtype)
-    for row, terms in enumerate(entries):
-        for i, j, factor in terms:
-            matrix[row, 3 * i + j] = factor
+def _attitude(device: torch.device, dtype: torch.dtype) -> Tensor:
+    matrix = torch.zeros(13, 28, device=device, dtype=dtype)
+    for row, terms in enumerate(ATTITUDE):
+        for sign, first, second in terms.split():
+            factor = 0.5 if second in "abc" else 1.0
+            matrix[row, 7 * "wxyz".index(first) + "wxyzabc".index(second)] += factor if sign == "+" else -factor
     return matrix
 
 
 class Constants(NamedTuple):
-    """Per-environment constants of a sub-step, computed only when parameters change; ``[width, n]``.
+    """Per-environment constants of a sub-step, computed only when parameters change; ``[width, n]``, or ``[width, 3, n]`` at three times.
 
     Attributes:
-        lag: share of a rotor-speed error left after (half a sub-step, a sub-step) when rising; two tensors ``[1, n]``.
-        lag_excess: what falling adds to each; None for motors that fall as fast as they rise.
-        thrust: the three coefficients of the thrust curve, each ``[4, n]``.
-        drag, rotor_drag, mass: as in `Parameters`.
-        inverse_mass: 1 / (m + d dt/2), which makes linear drag implicit.
+        lag: share of a rotor-speed error left at the beginning, middle and end of a sub-step when rising, ``[1, 3, n]``.
+        slope: rate of rotor speed per initial error at those times when rising, over the scale of κ since it shares ``rotor_gain``, ``[1, 3, n]``.
+        lag_excess, slope_excess: what falling adds to them; None for motors that fall as fast as they rise.
+        thrust: the three coefficients of the thrust curve, each ``[4, 1, n]``.
+        rotor_gain: from `Geometry.rotors` to force per mass (3), angular acceleration (3), the latter per body rate (3), ``[9, 1, n]``.
+        rotor_offset: angular acceleration by an external torque, in the same rows; None without.
+        offset_gain: (−c_y/Jx, c_x/Jy, 0) m, angular acceleration per lift; None while every centre of mass is where it is described.
+        drag, rotor_drag: per mass.
         acceleration: gravity and external force per mass.
-        airspeed_offset: dt/2 · acceleration − wind, from v to the airspeed at mid-step.
-        inverse_inertia: 1/J.
-        torque_gain: 1/J, its last row times the scale of κ.
-        offset_gain: (−c_y/Jx, c_x/Jy, 0), angular acceleration per total thrust; None while every centre of mass is where it is described.
-        external_rate: J⁻¹ τ_ext; None without an external torque.
+        wind: as in `Parameters`; None while there was none anywhere.
         coupling: ((Jy − Jz)/Jx, (Jz − Jx)/Jy, (Jx − Jy)/Jz).
+        inverse_inertia: 1/J.
+        mass: m.
     """
 
-    lag: tuple[Tensor, Tensor]
-    lag_excess: tuple[Tensor, Tensor] | None
+    lag: Tensor
+    slope: Tensor
+    lag_excess: Tensor | None
+    slope_excess: Tensor | None
     thrust: tuple[Tensor, Tensor, Tensor]
+    rotor_gain: Tensor
+    rotor_offset: Tensor | None
+    offset_gain: Tensor | None
     drag: Tensor
     rotor_drag: Tensor
-    mass: Tensor
-    inverse_mass: Tensor
     acceleration: Tensor
-    airspeed_offset: Tensor
-    inverse_inertia: Tensor
-    torque_gain: Tensor
-    offset_gain: Tensor | None
-    external_rate: Tensor | None
+    wind: Tensor | None
     coupling: Tensor
+    inverse_inertia: Tensor
+    mass: Tensor
 
 
-def constants(robot: Quadrotor, dt: float, p: Parameters, force: Tensor | None, torque: Tensor | None, offset: bool) -> Constants:
+class Given(NamedTuple):
+    """Which parts of the model some environment has ever been given; what nobody uses costs nothing."""
+
+    offset: bool = False
+    delay: bool = False
+    wind: bool = False
+
+
+def constants(robot: Quadrotor, dt: float, p: Parameters, force: Tensor | None, torque: Tensor | None, given: Given) -> Constants:
     """What `substep` needs of the parameters, an external force in the world and torque in the body frame ``[3, n]``."""
-    rise, fall = (tuple(torch.exp(-share * dt / (tau * p.motor_time_scale)) for share in (0.5, 1.0)) for tau in (robot.motor_rise_s, robot.motor_fall_s))
-    gravity = torch.zeros_like(p.inertia) - p.mass.new_tensor([[0.0], [0.0], [GRAVITY]])
-    acceleration = gravity if force is None else gravity + force / p.mass
-    inverse_inertia = p.inertia.reciprocal()
-    jx, jy, jz = p.inertia.unbind()
-    cx, cy, _ = p.centre_of_mass.unbind()
-    kx, ky, kz = inverse_inertia.unbind()
-    c0, c1, c2 = (p.thrust_scale * coefficient for coefficient in robot.thrust_curve_n)
+    times = p.mass.new_tensor([[[0.0], [0.5 * dt], [dt]]])
+    (rise, rise_slope), (fall, fall_slope) = (_lag(times, tau * p.motor_time_scale, p.torque_scale) for tau in (robot.motor_rise_s, robot.motor_fall_s))
+    symmetric = robot.motor_rise_s == robot.motor_fall_s
+    per_mass, per_inertia = p.mass.reciprocal(), p.inertia.reciprocal()
+    gravity = p.mass.new_tensor([[0.0], [0.0], [-GRAVITY]])
+    (jx, jy, jz), (kx, ky, kz), (cx, cy, _) = p.inertia.unbind(), per_inertia.unbind(), p.centre_of_mass.unbind()
+    zero = torch.zeros_like(kx)
+    c0, c1, c2 = (p.thrust_scale.unsqueeze(1) * coefficient for coefficient in robot.thrust_curve_n)
     return Constants(
-        lag=(rise[0], rise[1]),
-        lag_excess=None if robot.motor_rise_s == robot.motor_fall_s else (fall[0] - rise[0], fall[1] - rise[1]),
+        lag=rise,
+        slope=rise_slope,
+        lag_excess=None if symmetric else fall - rise,
+        slope_excess=None if symmetric else fall_slope - rise_slope,
         thrust=(c0, c1, c2),
-        drag=p.drag,
-        rotor_drag=p.rotor_drag,
-        mass=p.mass,
-        inverse_mass=1.0 / (p.mass + 0.5 * dt * p.drag),
-        acceleration=acceleration,
-        airspeed_offset=0.5 * dt * acceleration - p.wind,
-        inverse_inertia=inverse_inertia,
-        torque_gain=torch.stack((kx, ky, kz * p.torque_scale[0])),
-        offset_gain=torch.stack((-cy * kx, cx * ky, torch.zeros_like(kx))) if offset else None,
-        external_rate=None if torque is None else torque * inverse_inertia,
+        rotor_gain=torch.cat((per_mass.expand(3, -1), torch.stack((kx, ky, kz * p.torque_scale[0])), per_inertia)).unsqueeze(1),
+        rotor_offset=None if torque is None else _rows(torque * per_inertia),
+        offset_gain=torch.stack((-cy * kx, cx * ky, zero)).mul(p.mass).unsqueeze(1) if given.offset else None,
+        drag=p.drag * per_mass,
+        rotor_drag=(p.rotor_drag * per_mass).unsqueeze(1),
+        acceleration=gravity if force is None else torch.addcmul(gravity, force, per_mass),
+        wind=p.wind if given.wind else None,
         coupling=torch.stack(((jy - jz) * kx, (jz - jx) * ky, (jx - jy) * kz)),
+        inverse_inertia=per_inertia,
+        mass=p.mass,
     )
 
 
-def turn(g: Geometry, orientation: Tensor, rate: Tensor, duration: float) -> Tensor:
-    """q ⊗ exp(ω t/2) for a constant ω: with h = ω t/2, tan|h| ≈ |h| (1 + |h|²/3), then normalised. Its angle errs by 4/15 |h|⁵."""
-    half = rate * (0.5 * duration)
-    half = torch.addcmul(half, half, (half * half).sum(0, keepdim=True), value=1.0 / 3.0)
-    turned = torch.addmm(orientation, g.turn, (orientation.unsqueeze(1) * half).view(12, -1))
-    return turned * (turned * turned).sum(0, keepdim=True).rsqrt()
+def _rows(push: Tensor) -> Tensor:
+    """An angular acceleration ``[3, n]`` in the rows of ``rotor_gain``, ``[9, 1, n]``."""
+    zero = torch.zeros_like(push)
+    return torch.cat((zero, push, zero)).unsqueeze(1)
+
+
+def _lag(times: Tensor, tau: Tensor, torque_scale: Tensor) -> tuple[Tensor, Tensor]:
+    """e^(−t/τ), and its rate of change over the scale of κ, ``[1, 3, n]``."""
+    left = (-times / tau.unsqueeze(1)).exp()
+    return left, -left / (tau * torque_scale).unsqueeze(1)
 
 
 def rotation(g: Geometry, orientation: Tensor) -> Tensor:
@@ -263,70 +281,86 @@ def rotation(g: Geometry, orientation: Tensor) -> Tensor:
     return (g.rotation @ (orientation.unsqueeze(1) * orientation).view(16, -1)).view(3, 3, -1)
 
 
-def motors(c: Constants, speed: Tensor, command: Tensor) -> tuple[Tensor, Tensor]:
-    """Rotor speeds after half a sub-step and after a whole one, exact for a command that is held."""
-    error = speed - command
-    middle, after = torch.addcmul(command, error, c.lag[0]), torch.addcmul(command, error, c.lag[1])
-    if c.lag_excess is None:
-        return middle, after
-    falling = error.clamp(min=0.0)
-    return torch.addcmul(middle, falling, c.lag_excess[0]), torch.addcmul(after, falling, c.lag_excess[1])
+class Rotors(NamedTuple):
+    """What the rotors do at one time of a sub-step, ``[width, n]``.
+
+    Attributes:
+        thrust: of each [N], ``[4, n]``.
+        acceleration: force per mass along the body axes (3), angular acceleration (3), and what their momentum adds to ω̇ₓ per ωᵧ and to ω̇ᵧ per ωₓ (3).
+        drag: along the body axes, per mass, ``[3, n]``.
+    """
+
+    thrust: Tensor
+    acceleration: Tensor
+    drag: Tensor
 
 
-def thrusts(c: Constants, speed: Tensor) -> Tensor:
-    """fᵢ = c₀ + c₁ uᵢ + c₂ uᵢ² [N], ``[4, n]``."""
-    return torch.addcmul(c.thrust[0], speed, torch.addcmul(c.thrust[1], speed, c.thrust[2]))
+def rotors(g: Geometry, c: Constants, start: Tensor, command: Tensor) -> tuple[list[Rotors], Tensor]:
+    """Forces at the beginning, middle and end of a sub-step, and rotor speeds at its end, exact for a command that is held."""
+    error = (start - command).unsqueeze(1)
+    speed, slope = torch.addcmul(command.unsqueeze(1), error, c.lag), error * c.slope
+    if c.lag_excess is not None and c.slope_excess is not None:
+        falling = error.clamp(min=0.0)
+        speed, slope = torch.addcmul(speed, falling, c.lag_excess), torch.addcmul(slope, falling, c.slope_excess)
+    thrust = torch.addcmul(c.thrust[0], speed, torch.addcmul(c.thrust[1], speed, c.thrust[2]))
+    rotor = (g.rotors @ torch.cat((thrust, speed, slope)).view(12, -1)).view(9, 3, -1)
+    acceleration = rotor * c.rotor_gain if c.rotor_offset is None else torch.addcmul(c.rotor_offset, rotor, c.rotor_gain)
+    if c.offset_gain is not None:
+        lift, push, momentum = acceleration.split(3)
+        acceleration = torch.cat((lift, torch.addcmul(push, c.offset_gain, lift[2:]), momentum))
+    drags: tuple[Tensor, ...] = (c.drag,) * 3
+    if g.speed_sum is not None:
+        drags = torch.addcmul(c.drag.unsqueeze(1), c.rotor_drag, (g.speed_sum @ speed.reshape(4, -1)).view(1, 3, -1)).unbind(1)
+    return [Rotors(*at) for at in zip(thrust.unbind(1), acceleration.unbind(1), drags, strict=True)], speed[:, 2]
 
 
-def _drag(g: Geometry, c: Constants, dt: float, middle: Tensor) -> tuple[Tensor, Tensor]:
-    """Drag coefficients along the body axes and 1 / (m + D dt/2)."""
-    if g.speed_sum is None:
-        return c.drag, c.inverse_mass
-    drag = torch.addcmul(c.drag, c.rotor_drag, g.speed_sum @ middle)
-    return drag, torch.add(c.mass, drag, alpha=0.5 * dt).reciprocal()
+def derivative(g: Geometry, c: Constants, body: Tensor, r: Rotors, near_ground: bool) -> Tensor:
+    """ẋ of the rigid body x = (q, ω, v, p) ``[13, n]``."""
+    orientation, rate, velocity, _ = body.split(BODY_WIDTHS)
+    products = (orientation.unsqueeze(1) * body[:7]).view(28, -1)
+    matrix, turning = (g.attitude @ products).split((9, 4))
+    matrix = matrix.view(3, 3, -1)
 
+    lift, push, momentum = r.acceleration.split(3)
+    airspeed = velocity if c.wind is None else velocity - c.wind
+    in_body = torch.addcmul(lift, r.drag, (matrix * airspeed.unsqueeze(1)).sum(0), value=-1.0)
+    if near_ground:
+        extra_lift, extra_push = _ground(g, c, matrix, body, r.thrust)
+        in_body, push = in_body + extra_lift, push + extra_push
+    acceleration = (matrix * in_body).sum(1) + c.acceleration
 
-def _spin(g: Geometry, c: Constants, rate: Tensor, push: Tensor, gyro: Tensor) -> Tensor:
-    """ω̇ at ω: torques per inertia, rigid-body coupling and the rotors' momentum."""
     first, second = (g.permute @ rate).split(3)
-    return torch.addcmul(push, first, torch.addcmul(gyro, c.coupling, second))
+    spinning = torch.addcmul(push, first, torch.addcmul(momentum, c.coupling, second))
+    return torch.cat((turning, spinning, acceleration, velocity))
+
+
+def _ground(g: Geometry, c: Constants, matrix: Tensor, body: Tensor, thrust: Tensor) -> tuple[Tensor, Tensor]:
+    """Force per mass and angular acceleration in the body frame that ground effect and contact add, ``[3, n]`` each."""
+    _, rate, velocity, position = body.split(BODY_WIDTHS)
+    extra = g.rotors[:, :4] @ (thrust * ground_effect(position, matrix, g.hubs))
+    force, torque = contact(position, velocity, rate, matrix, g.hubs, g.contact_radius, c.mass)
+    lift = (extra[:3] + (matrix * force.unsqueeze(1)).sum(0)) / c.mass
+    return lift, extra[3:6] * c.rotor_gain[3:6, 0] + torque * c.inverse_inertia
 
 
 def substep(g: Geometry, c: Constants, dt: float, s: State, command: Tensor, near_ground: bool) -> State:
-    """Advance all but the attitude by ``dt``; ``s.orientation`` is the one at mid-step.
+    """Advance by ``dt``.
 
     Args:
-        s: position, velocity, rate, rotor speed at the start of the sub-step.
         command: rotor speeds asked for, held over the sub-step, ``[4, n]``.
         near_ground: whether any environment is low enough for ground effect or contact; elsewhere both are exactly zero.
     """
-    middle, rotor_speed = motors(c, s.rotor_speed, command)
-    thrust = thrusts(c, middle)
-    matrix = rotation(g, s.orientation)
-    force, torque = None, None
-    if near_ground:
-        position = torch.add(s.position, s.velocity, alpha=0.5 * dt)
-        thrust = thrust * ground_effect(position, matrix, g.hubs)
-        force, torque = contact(position, s.velocity, s.rate, matrix, g.hubs, g.contact_radius, c.mass)
+    (start, middle, end), rotor_speed = rotors(g, c, s.rotor_speed, command)
+    x = torch.cat(s[:4])
+    k1 = derivative(g, c, x, start, near_ground)
+    k2 = derivative(g, c, torch.add(x, k1, alpha=0.5 * dt), middle, near_ground)
+    k3 = derivative(g, c, torch.add(x, k2, alpha=0.5 * dt), middle, near_ground)
+    k4 = derivative(g, c, torch.add(x, k3, alpha=dt), end, near_ground)
+    x = torch.add(x, torch.add(k1 + k4, k2 + k3, alpha=2.0), alpha=dt / 6.0)
+    orientation, rate, velocity, position = x.split(BODY_WIDTHS)
+    return State(orientation, rate, velocity, position, rotor_speed, s.rate_integral)
 
-    lift, moment = (g.wrench @ thrust).split(3)
-    drag, inverse_mass = _drag(g, c, dt, middle)
-    airspeed = (matrix * (s.velocity + c.airspeed_offset).unsqueeze(1)).sum(0)
-    body_acceleration = torch.addcmul(lift, drag, airspeed, value=-1.0) * inverse_mass
-    acceleration = (matrix * body_acceleration).sum(1) + c.acceleration
 
-    push = torch.addcmul(moment * c.torque_gain, g.reaction @ (rotor_speed - s.rotor_speed), c.inverse_inertia)
-    if c.offset_gain is not None:
-        push = torch.addcmul(push, c.offset_gain, lift[2:])
-    if c.external_rate is not None:
-        push = push + c.external_rate
-    if force is not None and torque is not None:
-        acceleration = acceleration + force / c.mass
-        push = torch.addcmul(push, torque, c.inverse_inertia)
-    gyro = (g.gyro @ middle) * c.inverse_inertia
-    halfway = torch.add(s.rate, _spin(g, c, s.rate, push, gyro), alpha=0.5 * dt)
-    rate = torch.add(s.rate, _spin(g, c, halfway, push, gyro), alpha=dt)
-
-    velocity = torch.add(s.velocity, acceleration, alpha=dt)
-    position = torch.add(s.position, s.velocity + velocity, alpha=0.5 * dt)
-    return State(position, s.orientation, velocity, rate, rotor_speed, s.rate_integral)
+def normalised(orientation: Tensor) -> Tensor:
+    """Unit quaternions, ``[4, n]``."""
+    return orientation * orientation.square().sum(0, keepdim=True).rsqrt()

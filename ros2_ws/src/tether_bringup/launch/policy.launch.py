@@ -1,10 +1,11 @@
-"""The policy node alone, for a robot that brings its own topics: `ros2 launch tether_bringup policy.launch.py policy:=POLICY.onnx log:=FILE.mcap`."""
+"""The policy node alone, for a robot that brings its own topics: `ros2 launch tether_bringup policy.launch.py policy:=POLICY.onnx`."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -1,10 +1,11 @@
 """The policy node and the simulated robot: `ros2 launch tether_bringup simulation.launch.py policy:=POLICY.onnx log:=FILE.mcap`."""
 
-from launch import LaunchDescription
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
 from launch_ros.actions import LifecycleNode, Node
 from launch_ros.substitutions import FindPackageShare
+
+from launch import LaunchDescription
 
 
 def generate_launch_description() -> LaunchDescription:

@@ -2,8 +2,8 @@
 
     tether_flight POLICY.onnx --seconds 15 --log flight.mcap
 
-Starts the simulated robot and the policy node as processes of their own, tilted and moving, flies through goals as the operator would, hands the
-robot to its failsafe, waits until it has landed, and stops what it started.
+Starts the simulated robot, tilted and moving, and the policy node, as processes of their own; flies through goals as the operator would;
+hands the robot to its failsafe, waits until it has landed, and stops what it started.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -21,7 +22,7 @@ class Process:
 
     def __init__(self, module: str, arguments: Sequence[str] = (), environment: Mapping[str, str] | None = None) -> None:
         self.module = module
-        self._output = tempfile.TemporaryFile(mode="w+", errors="replace")
+        self._output = tempfile.TemporaryFile(mode="w+", errors="replace")  # noqa: SIM115 closed on leaving the block
         merged = {**os.environ, **(environment or {})}
         merged.pop(BOOTSTRAP, None)
         command = [sys.executable, "-m", module, *arguments]
@@ -88,4 +89,6 @@ def _text(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_text(float(item)) for item in value) + "]"
-    return repr(value) if isinstance(value, float) else str(value)
+    if isinstance(value, float):
+        return f".{value}" if math.isinf(value) or math.isnan(value) else repr(value)  # .inf and .nan are how YAML writes them
+    return str(value)

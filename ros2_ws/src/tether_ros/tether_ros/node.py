@@ -15,6 +15,7 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -34,10 +35,17 @@ SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FA
 
 
 class PolicyNode(LifecycleNode):
-    """The life cycle around a `Pilot`: configure loads and checks, activate refuses if another node commands the robot. One thread."""
+    """The life cycle around a `Pilot`: configure loads and checks, activate refuses if another node commands the robot. One thread.
 
-    def __init__(self) -> None:
-        super().__init__("policy_node", automatically_declare_parameters_from_overrides=True)
+    Args:
+        overrides: parameters, in addition to those of the command line.
+
+    Raises:
+        TetherError: for a parameter that is unknown or out of range.
+    """
+
+    def __init__(self, overrides: Sequence[Parameter] = ()) -> None:
+        super().__init__("policy_node", parameter_overrides=list(overrides), automatically_declare_parameters_from_overrides=True)
         self._values = declare(self, options.DECLARATIONS)
         options.guards(self._values)
         self.add_on_set_parameters_callback(self._on_parameters)

@@ -34,6 +34,13 @@ class Operator:
         target: name of the policy node.
         world_frame: frame of the goals.
         watch: called while waiting; raise to give up.
+
+    Attributes:
+        node: this operator's node; whoever works beside it may add to it.
+        executor: spins it.
+        state: of the policy node's runtime, as last published.
+        position: of the robot [m], as last measured.
+        enabled: whether the dead-man switch is held.
     """
 
     def __init__(self, target: str = "policy_node", world_frame: str = "odom", watch: Sequence[Callable[[], None]] = ()) -> None:
@@ -45,8 +52,8 @@ class Operator:
         self._watch = watch
         self._target = target
         self.node = Node("tether_operator")
-        self._executor = SingleThreadedExecutor()
-        self._executor.add_node(self.node)
+        self.executor = SingleThreadedExecutor()
+        self.executor.add_node(self.node)
         self._change: Any = self.node.create_client(ChangeState, f"{target}/change_state")
         self._triggers: dict[str, Any] = {name: self.node.create_client(Trigger, f"{target}/{name}") for name in ("estop", "reset")}
         self._enable = self.node.create_publisher(Bool, f"{target}/enable", qos.COMMAND)
@@ -93,13 +100,13 @@ class Operator:
                 check()
             if time.monotonic() > deadline:
                 raise TetherError(f"{what} did not happen within {timeout_s:g} s")
-            self._executor.spin_once(0.05)
+            self.executor.spin_once(0.05)
 
     def dwell(self, duration_s: float) -> None:
         """Spin for a while."""
         end = time.monotonic() + duration_s
         while (left := end - time.monotonic()) > 0:
-            self._executor.spin_once(left)
+            self.executor.spin_once(left)
 
     def engage(self, timeout_s: float = DISCOVERY_S) -> None:
         """Configure, activate, hold the dead-man switch, and wait until the policy is in control."""
@@ -137,7 +144,7 @@ class Operator:
 
     def close(self) -> None:
         """Leave, without a word to the policy node."""
-        self._executor.remove_node(self.node)
+        self.executor.remove_node(self.node)
         self.node.destroy_node()
 
     def _transition(self, name: str) -> None:

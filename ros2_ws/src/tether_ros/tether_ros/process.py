@@ -13,7 +13,10 @@ from robots.errors import TetherError
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 ROS_PACKAGES = ("rclpy", "rcl_interfaces", "std_srvs")
-NO_ROS = "ROS 2 for Python (rclpy and its messages) is not installed; run: pip install 'tether[ros]', or source your ROS 2 distribution's setup.bash"
+NO_ROS = (
+    "ROS 2 for Python (rclpy and its messages) is not installed; run: pip install 'tether[ros]', "
+    "or source your ROS 2 distribution's setup.bash"
+)
 
 
 def run(program: str, body: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:

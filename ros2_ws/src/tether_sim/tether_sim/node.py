@@ -12,6 +12,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
@@ -62,8 +64,8 @@ LEVEL = {
 class SimulatedRobot(Node):
     """Steps the vehicle in real time; commands that arrive between two periods act over the whole of the period between them."""
 
-    def __init__(self) -> None:
-        super().__init__("simulated_robot", automatically_declare_parameters_from_overrides=True)
+    def __init__(self, overrides: Sequence[Parameter] = ()) -> None:
+        super().__init__("simulated_robot", parameter_overrides=list(overrides), automatically_declare_parameters_from_overrides=True)
         self._options = declare(self, PARAMETERS)
         robot = registry.robot(self._options["robot"])
         mode = self._options["actuation_mode"]

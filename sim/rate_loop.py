@@ -62,9 +62,10 @@ def rate_loop(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dt
 
 
 def rotor_speeds(loop: RateLoop, thrust: Tensor) -> Tensor:
-    """Inverse thrust curve, u from f [N]; a thrust the curve cannot reach gives the speed closest to it, and slopes stay finite."""
+    """Inverse thrust curve, u from f [N]: √x written as x/√max(x, ε), so that its slope stays finite at rest; u = 0 where no speed gives so little."""
     inverse, offset, shift = loop.curve
-    return (thrust * inverse + offset).clamp(min=1e-6).sqrt() - shift
+    square = thrust * inverse + offset
+    return (square * square.clamp(min=1e-6).rsqrt() - shift).clamp(min=0.0)
 
 
 def mix(loop: RateLoop, acceleration: Tensor, collective: Tensor) -> Tensor:

@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> Result:
     """Fly, print the table, draw if asked."""
     from cli.main import Result
     from deploy.policy import Policy
-    from training.evaluate import evaluate
+    from training.evaluate import evaluate, task_of
 
     recorder = _recorder(args.video)
     policy = Policy.load(args.policy)
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Result:
         from training.render import draw
 
         title = f"{result['task']} {result['suite']}: {result['success_rate']:.1%} of {result['episodes']} episodes"
-        draw(recorder.flight(policy), args.video, title=title)
+        draw(recorder.flight(policy), args.video, title=title, tolerance_m=getattr(task_of(policy), "success_m", None))
         print(f"wrote {args.video}")
     return Result(result)
 

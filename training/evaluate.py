@@ -24,6 +24,7 @@ from tasks.task import Task
 from training.environment import Environment
 from training.simulators import make_simulator
 from training.statistics import CONFIDENCE, bootstrap, clopper_pearson
+from training.threads import one_thread
 
 BATCH = 1000  # episodes flown side by side; bounds memory
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt}{unit} [{elapsed}<{remaining}]"
@@ -89,7 +90,7 @@ def evaluate(
     task = task_of(policy)
     chosen = task.suite(suite)
     flights = []
-    with tqdm(total=episodes, unit=" episodes", desc=f"{task.name} {suite}", disable=not progress, bar_format=BAR) as bar:
+    with one_thread(), tqdm(total=episodes, unit=" episodes", desc=f"{task.name} {suite}", disable=not progress, bar_format=BAR) as bar:
         for index, count in enumerate(_batches(episodes)):
             engine = make_simulator(simulator, task, count, device)
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
@@ -133,7 +134,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         step = environment.step(actuation)
         sensors = step.sensors
         history.append(alive)
-        returns += alive * sum(step.rewards.values()).cpu().numpy()
+        returns += np.where(alive, torch.stack([*step.rewards.values()]).sum(0).cpu().numpy(), 0.0)
         for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
             violated[name] += alive & outside
         errors.append(step.tracking_error.cpu().numpy())

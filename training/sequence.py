@@ -13,6 +13,7 @@ from robots.signals import Signal
 from training.control_law import ControlLaw
 from training.environment import Environment
 from training.simulators import SIMULATORS, make_simulator
+from training.threads import one_thread
 
 QUATERNION = ("w", "x", "y", "z")
 REACH = 10.0  # of random inputs, in the signal's SI unit, where its bounds are wider or absent
@@ -44,6 +45,7 @@ def _random(signal: Signal, count: int, generator: np.random.Generator) -> np.nd
     return generator.uniform(lower, upper, (count, signal.size))
 
 
+@one_thread()
 @torch.no_grad()
 def fly(law: ControlLaw, num_envs: int, steps: int, seed: int = SEED) -> Flight | None:
     """Fly ``law`` on its task's training distribution in the first engine that can simulate its robot; None if there is none."""

@@ -25,7 +25,7 @@ BASE_SENSORS = """\
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """``robot MODEL [-o DIR] [--name NAME] [--floating-base]``."""
-    parser.add_argument("kind", choices=["robot"], help="what to start")
+    parser.add_argument("kind", choices=["robot"], metavar="robot", help="what to start")
     parser.add_argument("model", type=Path, metavar="MODEL", help="URDF or MJCF file")
     parser.add_argument("-o", "--output", type=Path, metavar="DIR", help="directory to create (default: ./NAME)")
     parser.add_argument("--name", help="registry name (default: from the file's name)")
@@ -39,15 +39,9 @@ def run(args: argparse.Namespace) -> Result:
     name = _name(args.name or args.model.stem)
     directory = _directory(args.output or Path(name))
     draft = read(args.model, args.floating_base)
-    files = _package(name, args.model, draft)
-    assets = _assets(draft.spec)
-    model = draft.spec.to_xml()
-    for path, text in files.items():
-        _write(directory / path, text)
-    _write(directory / name / "models" / f"{name}.xml", model)
-    for target, source in assets.items():
-        (directory / name / "models" / "assets").mkdir(exist_ok=True)
-        (directory / name / "models" / "assets" / target).write_bytes(source.read_bytes())
+    for path, text in _package(name, args.model, draft).items():
+        _write(directory / path, text.encode())
+    _write_model(draft.spec, directory / name / "models", f"{name}.xml")
     print(f"wrote {directory}: install it with pip install -e {directory}, then test it with pytest {directory}")
     if draft.assumed:
         print(f"not in the model, so assumed; replace in {directory / name / 'description.py'}: {', '.join(draft.assumed)}")
@@ -128,18 +122,24 @@ def _rotor_values(body: Any) -> dict[str, str]:
     }
 
 
+def _write_model(spec: Any, folder: Path, file: str) -> None:
+    """The model as MJCF, with the files it refers to beside it."""
+    for target, source in _assets(spec).items():
+        _write(folder / "assets" / target, source.read_bytes())
+    spec.modelfiledir = str(folder.absolute())
+    _write(folder / file, spec.to_xml().encode())
+
+
 def _assets(spec: Any) -> dict[str, Path]:
-    """Mesh, texture and height-field files the model refers to, by the name they get beside the copy; points the model there."""
+    """Mesh, height-field, texture and skin files by the name they get in ``assets``; makes the model refer to those."""
     folder = Path(spec.modelfiledir or ".")
     places = ((spec.meshes, spec.meshdir), (spec.hfields, spec.meshdir), (spec.textures, spec.texturedir), (spec.skins, spec.meshdir))
     found: dict[str, Path] = {}
-    for items, subfolder in places:
-        for item in items:
-            if item.file:
-                source = folder / subfolder / item.file
-                target = source.name if found.get(source.name, source) == source else f"{len(found)}_{source.name}"
-                found[target] = source
-                item.file = target
+    for item, subfolder in ((item, subfolder) for items, subfolder in places for item in items if item.file):
+        source = folder / subfolder / item.file
+        target = source.name if found.get(source.name, source) == source else f"{len(found)}_{source.name}"
+        found[target] = source
+        item.file = target
     if found:
         spec.meshdir = spec.texturedir = "assets"
     return found
@@ -149,6 +149,6 @@ def _fill(template: str, values: dict[str, str]) -> str:
     return Template((TEMPLATES / template).read_text()).substitute(values)
 
 
-def _write(path: Path, text: str) -> None:
+def _write(path: Path, content: bytes) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
+    path.write_bytes(content)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -52,7 +53,10 @@ class Climb(Task):
     action_size = 4
     task_memory_size = 0
     observation_names = ("height_error", "climb_rate", "up_x", "up_y", "up_z", "rate_x", "rate_y", "rate_z")
-    suites = {"nominal": ClimbSuite(name="nominal"), "full": ClimbSuite(name="full", distance_m=4.0, tilt_rad=1.0)}  # noqa: RUF012
+    suites: ClassVar = {
+        "nominal": ClimbSuite(name="nominal"),
+        "full": ClimbSuite(name="full", distance_m=4.0, tilt_rad=1.0),
+    }
     training_suite = ClimbSuite(name="training", distance_m=4.0, tilt_rad=1.0)
 
     def __init__(self, robot: Quadrotor | None = None) -> None:

@@ -7,8 +7,11 @@ from robots.description import GRAVITY, Limits, Quadrotor, Rotor
 from robots.signals import Actuation
 
 MASS_KG = 0.6
+WEIGHT_N = MASS_KG * GRAVITY
 THRUST_MAX_N = 6.0  # of one rotor
 RATE_MAX_RAD_S = (10.0, 10.0, 4.0)
+LOWEST = tuple(-rate for rate in RATE_MAX_RAD_S)
+RATE_NAMES = ("roll_rate", "pitch_rate", "yaw_rate")
 ARM_M = 0.08  # along x and along y
 
 racer = Quadrotor(
@@ -19,19 +22,8 @@ racer = Quadrotor(
     sensors=SENSORS,
     actuations={
         "ctbr": (
-            Actuation(
-                "collective_thrust", ("collective_thrust",), "N", "base", (0.0,), (4 * THRUST_MAX_N,), "effort", (MASS_KG * GRAVITY,)
-            ),
-            Actuation(
-                "body_rates",
-                ("roll_rate", "pitch_rate", "yaw_rate"),
-                "rad/s",
-                "base",
-                tuple(-rate for rate in RATE_MAX_RAD_S),
-                RATE_MAX_RAD_S,
-                "velocity",
-                (0.0, 0.0, 0.0),
-            ),
+            Actuation("collective_thrust", ("collective_thrust",), "N", "base", (0.0,), (4 * THRUST_MAX_N,), safe=(WEIGHT_N,)),
+            Actuation("body_rates", RATE_NAMES, "rad/s", "base", LOWEST, RATE_MAX_RAD_S, field="velocity", safe=(0.0, 0.0, 0.0)),
         )
     },
     limits=Limits(tilt_rad=2.0, speed_m_s=15.0, body_rate_rad_s=25.0, distance_m=20.0),

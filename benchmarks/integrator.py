@@ -1,7 +1,8 @@
-"""How far the quadrotor engine is from MuJoCo after one second of random thrust, and what it costs, over sub-steps: ``python -m benchmarks.integrator``.
+"""Distance of the quadrotor engine from MuJoCo after one second of random thrust, and its cost, over sub-steps.
 
-The reference integrates our MJCF with MuJoCo's RK4 at 0.25 ms. Rotor speeds, thrust, drag and rotor momentum are evaluated in every Runge–Kutta stage by
-an implementation of their equations that shares nothing with the engine.
+``python -m benchmarks.integrator`` prints the table of benchmarks/RESULTS.md. The reference integrates our MJCF with MuJoCo's RK4 at
+0.25 ms. Rotor speeds, thrust, drag and rotor momentum are evaluated in every Runge–Kutta stage by an implementation of their equations that
+shares nothing with the engine.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ def reference_flight(
     centre_of_mass: tuple[float, float, float] = (0.0, 0.0, 0.0),
     wrench: tuple[float, ...] = (0.0,) * 6,
 ) -> np.ndarray:
-    """Positions ``[steps + 1, 3]`` from the origin, level, under ``thrusts`` held for 10 ms each, from rotor ``speed``, ``velocity`` and ``rate``.
+    """Positions ``[steps + 1, 3]`` from the origin, level, under ``thrusts`` held for 10 ms each, from rotor ``speed``, ``velocity`` and
+    ``rate``.
 
-    An offset ``centre_of_mass`` [m] goes with a robot without drag, which here acts at the base; ``wrench`` is a force and a torque in the world at the
-    centre of mass.
+    An offset ``centre_of_mass`` [m] goes with a robot without drag, which here acts at the base; ``wrench`` is a force and a torque in the
+    world at the centre of mass.
     """
     spec = mujoco.MjSpec.from_file(str(robot.model))
     spec.body("base").ipos = centre_of_mass
@@ -106,7 +108,7 @@ def engine_flight(
     physics_dt: float,
     dtype: torch.dtype = torch.float32,
 ) -> np.ndarray:
-    """The same flights by the engine; ``[flights, …]`` in, positions ``[steps + 1, flights, 3]`` out. They fly at 10 m, far from the ground."""
+    """The same flights by the engine, 10 m up; ``[flights, …]`` in, positions ``[steps + 1, flights, 3]`` out."""
     flights, steps = thrusts.shape[:2]
     sim = QuadrotorSimulator(robot, flights, actuation_mode="rotor_thrusts", control_dt=CONTROL_DT_S, physics_dt=physics_dt, dtype=dtype)
     height = torch.tensor([[0.0, 0.0, START_M]], dtype=dtype).expand(flights, 3)

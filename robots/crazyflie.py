@@ -1,7 +1,7 @@
 """The Crazyflie family: one quadrotor as five sources measured it.
 
-Published numbers for this robot disagree by 2 × in inertia and 3–10 × in motor time constant, so each preset keeps to one source as far as that source
-goes, and says where it borrows. Sources:
+Published numbers for this robot disagree by 2 × in inertia and 3–10 × in motor time constant, so each preset keeps to one source as far as
+that source goes, and says where it borrows. Sources:
 
     QuadSwarm   Huang et al., IROS 2023, `quad_models.crazyflie_params`: mass, inertia, rotor positions, thrust-to-weight, κ
     Förster     System Identification of the Crazyflie 2.0 Nano Quadrocopter, ETH Zürich 2015: inertia, thrust and speed maps, κ, rotor drag
@@ -111,8 +111,8 @@ def preset(
     )
 
 
-# QuadSwarm throughout but for: motor time constant, its own first-order fit; rotor speed, QuadSwarm's largest thrust 0.13047 N on RotorPy's 2.3e-8;
-# propeller inertia, crazyflow; drag, Förster's rotor drag 9.1785e-7 and 10.311e-7 kg at the 4 × 1728 rad/s of hover.
+# QuadSwarm throughout but for: motor time constant, its own first-order fit; rotor speed, QuadSwarm's largest thrust 0.13047 N on RotorPy's
+# 2.3e-8; propeller inertia, crazyflow; drag, Förster's rotor drag 9.1785e-7 and 10.311e-7 kg at the 4 × 1728 rad/s of hover.
 crazyflie = preset(
     "crazyflie",
     "QuadSwarm (Huang et al. 2023) 0.028 kg, T/W 1.9, κ 0.006 m, τ 0.037 s; drag from Förster 2015 at hover; propellers from crazyflow",
@@ -146,8 +146,9 @@ crazyflie_l2f = preset(
     rate_gain_1_s=(8.0, 8.0, 4.0),
 )
 
-# crazyflow cf21B_500 throughout. Thrust −3.133e-7·n + 4.407e-10·n² [N] over n [rpm] reaches 0.2 N at n = 21659, which is u = 1. Its rotor law
-# Ω̇ = a(Ωc − Ω) + b(Ωc² − Ω²) with a = 14.0 1/s, b = 1.109e-4 (up), 5.933 1/s, 3.195e-4 (down) per rpm, linearised at hover (15.9 krpm).
+# crazyflow cf21B_500 throughout. Thrust −3.133e-7·n + 4.407e-10·n² [N] over n [rpm] reaches 0.2 N at n = 21659, which is u = 1. Its rotor
+# law Ω̇ = a(Ωc − Ω) + b(Ωc² − Ω²) with a = 14.0 1/s, b = 1.109e-4 (up), 5.933 1/s, 3.195e-4 (down) per rpm, linearised at hover (15.9
+# krpm).
 crazyflie_brushless = preset(
     "crazyflie_brushless",
     "crazyflow cf21B_500 (drone-models 0.1.0): Crazyflie 2.1 Brushless, 0.04338 kg, T/W 1.88, κ 0.00594 m",

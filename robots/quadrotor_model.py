@@ -45,11 +45,16 @@ MOTOR = """    <motor name="rotor_{i}" site="rotor_{i}" gear="0 0 1 0 0 {torque}
 
 
 def mjcf(robot: Quadrotor) -> str:
-    """The model: a free body with the described inertia, one site and one thrust actuator [N] a rotor, whose gear carries the reaction torque."""
+    """The model: a free body with the described inertia, one site and one motor [N] a rotor, geared to its reaction torque."""
     rotors, motors = [], []
     for i, rotor in enumerate(robot.rotors, start=1):
         x, y, z = rotor.position_m
-        values = {"hub": _text((x, y, z)), "arm": _text((x / 2, y / 2, z)), "angle": _text([math.atan2(y, x)]), "half": _text([math.hypot(x, y) / 2])}
+        values = {
+            "hub": _text((x, y, z)),
+            "arm": _text((x / 2, y / 2, z)),
+            "angle": _text([math.atan2(y, x)]),
+            "half": _text([math.hypot(x, y) / 2]),
+        }
         rotors.append(ROTOR.format(i=i, radius=_text([robot.contact_radius_m]), **values))
         motors.append(MOTOR.format(i=i, torque=_text([rotor.spin * robot.torque_per_thrust_m]), thrust=_text([robot.thrust_max_n])))
     return TEMPLATE.format(

@@ -36,7 +36,9 @@ def ground_effect(position: Tensor, matrix: Tensor, hubs: Tensor) -> Tensor:
     return lowered * fade * matrix[2, 2].clamp(min=0.0)
 
 
-def contact(position: Tensor, velocity: Tensor, rate: Tensor, matrix: Tensor, hubs: Tensor, radius: float, mass: Tensor) -> tuple[Tensor, Tensor]:
+def contact(
+    position: Tensor, velocity: Tensor, rate: Tensor, matrix: Tensor, hubs: Tensor, radius: float, mass: Tensor
+) -> tuple[Tensor, Tensor]:
     """Force in the world and torque in the body frame, ``[3, n]`` each.
 
     At each hub N = m/4 · k δ (1 + δ̇/v₀), never pulling, with depth δ; friction −μ N v/√(|v|² + v_s²) against its slip v.

@@ -17,12 +17,14 @@ from robots.errors import TetherError, unknown
 from sim import quadrotor_dynamics as dynamics
 from sim.devices import available_device
 from sim.ground import REACH_M, touching
-from sim.quadrotor_dynamics import PARAMETER_WIDTHS, Parameters, State
+from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, Parameters, constants, geometry, nominal
+from sim.quadrotor_dynamics import State
 from sim.rate_loop import control, rate_loop, rotor_speeds
 from sim.simulator import Simulator
 
 MAX_ACTION_DELAY_S = 0.02
-SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque", "given")
+MODES = ("ctbr", "rotor_thrusts")
+SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque")
 POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
 BOUNDS = {"mass": POSITIVE, "inertia": POSITIVE, "motor_time_scale": POSITIVE, "action_delay": (-1e-6, MAX_ACTION_DELAY_S + 1e-6)}
 RESET_WIDTHS = {  # in the order of `State`
@@ -38,20 +40,20 @@ RESET_WIDTHS = {  # in the order of `State`
 class QuadrotorSimulator(Simulator):
     """Many copies of one quadrotor.
 
-    Rest, which `reset` assumes for what it is not told: level, still, at the world's origin + 1 m, rotors at hover speed, the last actuation hovering.
-    Parameters keep what `randomize` gave them until it is called again; `reset` leaves them alone.
+    Rest, which `reset` assumes for what it is not told: level and still, 1 m above the world's origin, rotors at hover speed, hover
+    commanded last. Parameters keep what `randomize` gave them until it is called again; `reset` leaves them alone.
 
     Args:
         robot: a `Quadrotor` with four rotors.
         num_envs: copies.
-        actuation_mode: ``ctbr`` (collective thrust [N] and body rates [rad/s], through the inner rate loop) or ``rotor_thrusts`` ([N] each).
+        actuation_mode: ``ctbr`` (collective thrust [N] and body rates [rad/s], through the inner rate loop) or ``rotor_thrusts`` ([N]).
         control_dt: period of `step` [s].
         physics_dt: period of a sub-step and of the inner loop [s]; benchmarks/RESULTS.md has error against cost.
         device, dtype: of every tensor.
 
     Raises:
-        TetherError: for a robot that is no quadrotor, an unknown mode, a count below one, a ``physics_dt`` that does not divide ``control_dt``, or a
-            device that is not there.
+        TetherError: for a robot that is no quadrotor, an unknown mode, a count below one, a ``physics_dt`` that does not divide
+            ``control_dt``, or a device that is not there.
     """
 
     engine: ClassVar[str] = "torch"
@@ -74,76 +76,81 @@ class QuadrotorSimulator(Simulator):
         substeps = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
         if substeps < 1 or not math.isclose(substeps * physics_dt, control_dt, rel_tol=1e-6):
             raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
-        signals = robot.actuation(actuation_mode)
-        if actuation_mode not in ("ctbr", "rotor_thrusts"):
-            raise unknown("actuation mode of the quadrotor engine", actuation_mode, ["ctbr", "rotor_thrusts"])
+        if actuation_mode not in MODES:
+            raise unknown("actuation mode of the quadrotor engine", actuation_mode, MODES)
         self.robot: Quadrotor = robot
         self.num_envs, self.actuation_mode = num_envs, actuation_mode
         self.control_dt, self.physics_dt, self.substeps = control_dt, control_dt / substeps, substeps
         self.device, self.dtype = available_device(device), dtype
-        self._geometry = dynamics.geometry(robot, self.device, dtype)
+        self._geometry = geometry(robot, self.device, dtype)
         self._loop = rate_loop(robot, self.physics_dt, self.device, dtype)
-        self._lower = self._column([value for signal in signals for value in signal.lower])
-        self._upper = self._column([value for signal in signals for value in signal.upper])
-        self._safe = self._column([value for signal in signals for value in signal.safe])
+        signals = robot.actuation(actuation_mode)
+        self._lower, self._upper, self._safe = (
+            self._column([value for signal in signals for value in getattr(signal, bound)]) for bound in ("lower", "upper", "safe")
+        )
         bounds = [BOUNDS.get(name, ANY) for name, width in PARAMETER_WIDTHS.items() for _ in range(width)]
         self._lowest, self._highest = self._column([low for low, _ in bounds]), self._column([high for _, high in bounds])
-        self._parameters = self._column(dynamics.nominal(robot)).expand(-1, num_envs).clone()
-        self._force: Tensor | None = None
-        self._torque: Tensor | None = None
-        self._given = dynamics.Given()
-        self._state = self._rest().expand(-1, num_envs).clone()
+        self._rest = self._resting()
+        self._state = self._rest.expand(-1, num_envs).clone()
+        self._last_velocity = torch.zeros_like(self._state[:3])
         history = 1 + math.ceil(MAX_ACTION_DELAY_S / control_dt - 1e-6)
         self._history = self._safe.expand(history, -1, num_envs).clone()
-        self._last_velocity = self._state[7:10]
+        self._parameters = self._column(nominal(robot)).expand(-1, num_envs).clone()
+        self._force: Tensor | None = None
+        self._torque: Tensor | None = None
+        self._given = Given(rotor_drag=any(robot.rotor_drag_kg))
         self._refresh()
 
     def _column(self, values: list[float]) -> Tensor:
         return torch.tensor(values, device=self.device, dtype=self.dtype).unsqueeze(1)
 
-    def _rest(self) -> Tensor:
+    def _resting(self) -> Tensor:
         hover = rotor_speeds(self._loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
         return torch.cat((self._column([1.0] + [0.0] * 11 + [1.0]), hover, self._column([0.0] * 3)))
 
     def _refresh(self) -> None:
         """Recompute what depends on parameters and wrench."""
-        parameters = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
-        self._constants = dynamics.constants(self.robot, self.physics_dt, parameters, self._force, self._torque, self._given)
-        self._centre_of_mass = parameters.centre_of_mass
+        p = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
+        self._constants = constants(self.robot, self.physics_dt, p, self._force, self._torque, self._given)
+        self._centre_of_mass = p.centre_of_mass
         if self._given.delay:
-            self._delay_weights = _delay_weights(parameters.action_delay[0], self.substeps, self.physics_dt, self.control_dt, len(self._history))
+            self._shares = delay_shares(p.action_delay[0], self.substeps, self.physics_dt, self.control_dt, len(self._history))
 
     # --- state ---
 
     def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
-        """See `Simulator.reset`; keys: those of `RESET_WIDTHS`. The actuation history of these environments becomes hover."""
+        """See `Simulator.reset`; keys: those of `RESET_WIDTHS`. Commands still on their way in these environments become hover.
+
+        Raises:
+            TetherError: also for values that are not finite, or a quaternion without length.
+        """
         self._check_mask(mask)
         for name in state:
             if name not in RESET_WIDTHS:
                 raise unknown("state of the quadrotor engine", name, list(RESET_WIDTHS))
-        rest = self._rest().split(list(RESET_WIDTHS.values()))
+        rest = self._rest.expand(-1, self.num_envs).split(list(RESET_WIDTHS.values()))
         rows = [
-            self._feature_major(state[name], width, name) if name in state else default.expand(-1, self.num_envs)
+            self._feature_major(state[name], width, name) if name in state else default
             for (name, width), default in zip(RESET_WIDTHS.items(), rest, strict=True)
         ]
-        start = State(*rows)
-        start = start._replace(orientation=dynamics.normalised(start.orientation))
-        self._state = torch.where(mask, dynamics.pack(self._moved_to_centre_of_mass(start, 1.0)), self._state)
+        start = State(*rows)._replace(orientation=dynamics.normalised(rows[0]))
+        packed = torch.where(mask, dynamics.pack(self._about_centre_of_mass(start, 1.0)), self._state)
+        self._check(packed.isfinite(), RESET_WIDTHS, "state", "is not finite")
+        self._state = packed
         self._history = torch.where(mask, self._safe, self._history)
-        self._last_velocity = torch.where(mask, self._state[7:10], self._last_velocity)
+        self._last_velocity = torch.where(mask, dynamics.unpack(packed).velocity, self._last_velocity)
 
-    def _moved_to_centre_of_mass(self, s: State, sign: float) -> State:
+    def _about_centre_of_mass(self, s: State, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
         if not self._given.offset:
             return s
-        matrix = dynamics.rotation(self._geometry, s.orientation)
-        c = self._centre_of_mass
-        moved = (matrix * c).sum(1), (matrix * torch.linalg.cross(s.rate, c, dim=0)).sum(1)
-        return s._replace(position=torch.add(s.position, moved[0], alpha=sign), velocity=torch.add(s.velocity, moved[1], alpha=sign))
+        matrix, c = dynamics.rotation(self._geometry, s.orientation), self._centre_of_mass
+        position, velocity = (matrix * c).sum(1), (matrix * torch.linalg.cross(s.rate, c, dim=0)).sum(1)
+        return s._replace(position=torch.add(s.position, position, alpha=sign), velocity=torch.add(s.velocity, velocity, alpha=sign))
 
     def signals(self) -> dict[str, Tensor]:
         """See `Simulator.signals`."""
-        s = self._moved_to_centre_of_mass(dynamics.unpack(self._state), -1.0)
+        s = self._about_centre_of_mass(dynamics.unpack(self._state), -1.0)
         return {
             "position_base_in_world": s.position.t(),
             "orientation_base_in_world": s.orientation.t(),
@@ -152,8 +159,8 @@ class QuadrotorSimulator(Simulator):
         }
 
     def privileged(self) -> dict[str, Tensor]:
-        """`signals`, ``rotor_speeds`` (normalised), ``rate_integral``, ``linear_acceleration_base_in_world`` (mean over the last `step`, of the centre of
-        mass) and ``ground_contact`` (bool ``[num_envs, 1]``).
+        """`signals`, ``rotor_speeds`` (normalised), ``rate_integral``, ``linear_acceleration_base_in_world`` (of the centre of mass, mean
+        over the last `step`) and ``ground_contact`` (bool ``[num_envs, 1]``).
         """
         s = dynamics.unpack(self._state)
         matrix = dynamics.rotation(self._geometry, s.orientation)
@@ -172,7 +179,7 @@ class QuadrotorSimulator(Simulator):
     # --- stepping ---
 
     def step(self, actuation: Tensor) -> None:
-        """See `Simulator.step`. Actuation is clipped to the robot's bounds and passed on after the environment's delay, resolved within sub-steps."""
+        """See `Simulator.step`. Actuation is clipped to the robot's bounds and takes effect after the environment's delay."""
         commands = self._commands(actuation)
         g, c, dt = self._geometry, self._constants, self.physics_dt
         s = dynamics.unpack(self._state)
@@ -193,12 +200,12 @@ class QuadrotorSimulator(Simulator):
             bad = (~actuation.isfinite()).any(1).nonzero().flatten().tolist()
             raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
         self._history = torch.cat((command.unsqueeze(0), self._history[:-1]))
-        delayed = (self._delay_weights * self._history).sum(1).unbind() if self._given.delay else (command,)
+        delayed = (self._shares * self._history).sum(1).unbind() if self._given.delay else (command,)
         told = [rotor_speeds(self._loop, each) for each in delayed] if self.actuation_mode == "rotor_thrusts" else list(delayed)
         return told if self._given.delay else told * self.substeps
 
     def _near_ground(self, s: State) -> bool:
-        """Whether to compute the ground at all: nobody falls through the second metre in one step. On a GPU always, since asking would wait for it."""
+        """Whether to compute the ground: nobody falls through the metre above its reach in a step. On a GPU always: asking would wait."""
         return self.device.type != "cpu" or bool(s.position[2].detach().amin() < 2.0 * REACH_M)
 
     # --- parameters and wrenches ---
@@ -209,10 +216,11 @@ class QuadrotorSimulator(Simulator):
         return {name: part.t() for name, part in zip(PARAMETER_WIDTHS, parts, strict=True)}
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
-        """See `Simulator.randomize`. ``thrust_scale`` may have one column for all rotors.
+        """See `Simulator.randomize`. ``thrust_scale`` may have one column for all rotors. The base stays where it is if its centre of mass
+        moves.
 
         Raises:
-            TetherError: also for values no physics has: a mass, inertia or time scale that is not positive, an action delay outside 0…20 ms.
+            TetherError: also for values no physics has: a mass, inertia or time scale that is not positive, a delay outside 0…20 ms.
         """
         self._check_mask(mask)
         for name in parameters:
@@ -221,25 +229,17 @@ class QuadrotorSimulator(Simulator):
         rows = list(self._parameters.split(list(PARAMETER_WIDTHS.values())))
         for index, (name, width) in enumerate(PARAMETER_WIDTHS.items()):
             if name in parameters:
-                value = parameters[name]
-                columns = 1 if name == "thrust_scale" and value.dim() == 2 and value.shape[1] == 1 else width
-                rows[index] = self._feature_major(value, columns, name).expand(width, -1)
-        new = dynamics.Given("centre_of_mass" in parameters, "action_delay" in parameters, "wind" in parameters)
-        self._given = dynamics.Given(*(old or now for old, now in zip(self._given, new, strict=True)))
-        self._parameters = self._physical(torch.where(mask, torch.cat(rows), self._parameters))
+                one = name == "thrust_scale" and parameters[name].shape[1:] == (1,)
+                rows[index] = self._feature_major(parameters[name], 1 if one else width, name).expand(width, -1)
+        packed = torch.where(mask, torch.cat(rows), self._parameters)
+        self._check((packed > self._lowest) & (packed < self._highest), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
+        base = self._about_centre_of_mass(dynamics.unpack(self._state), -1.0)
+        named = (name in parameters for name in ("centre_of_mass", "action_delay", "wind", "rotor_drag"))
+        self._given = Given(*(old or now for old, now in zip(self._given, named, strict=True)))
+        self._parameters = packed
         self._refresh()
-
-    def _physical(self, packed: Tensor) -> Tensor:
-        """``packed`` itself; on the CPU, where looking costs nothing, only if every value is possible."""
-        if self.device.type != "cpu":
-            return packed
-        inside = (packed > self._lowest) & (packed < self._highest)
-        if not inside.all():
-            row = int((~inside).any(1).nonzero()[0])
-            name = [name for name, width in PARAMETER_WIDTHS.items() for _ in range(width)][row]
-            low, high = float(self._lowest[row]), float(self._highest[row])
-            raise TetherError(f"parameter {name!r} is outside {low:g}…{high:g} in some environment: {float(packed[row][~inside[row]][0]):g}")
-        return packed
+        if "centre_of_mass" in parameters:
+            self._state = torch.where(mask, dynamics.pack(self._about_centre_of_mass(base, 1.0)), self._state)
 
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """See `Simulator.apply_wrench`; both act at the centre of mass."""
@@ -251,15 +251,19 @@ class QuadrotorSimulator(Simulator):
 
     def state_dict(self) -> dict[str, Any]:
         """See `Simulator.state_dict`."""
-        return {name: value.detach().clone() if isinstance(value, Tensor) else value for name, value in ((n, getattr(self, f"_{n}")) for n in SAVED)}
+        values = {name: getattr(self, f"_{name}") for name in SAVED}
+        saved = {name: None if value is None else value.detach().clone() for name, value in values.items()}
+        return saved | {"given": list(self._given)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """See `Simulator.load_state_dict`; raises `TetherError` when it was saved by an engine of another size or device."""
-        if set(state) != set(SAVED) or state["state"].shape != self._state.shape or state["history"].shape != self._history.shape:
-            raise TetherError(f"this state was not saved by a quadrotor engine with {self.num_envs} environments and a {self.control_dt} s control period")
+        """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another size or control period saved it."""
+        same = set(state) == {*SAVED, "given"} and all(state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[:4])
+        if not same:
+            raise TetherError(f"this state is not of a quadrotor engine with {self.num_envs} environments every {self.control_dt} s")
         for name in SAVED:
             value = state[name]
-            setattr(self, f"_{name}", value.to(self.device, self.dtype, copy=True) if isinstance(value, Tensor) else value)
+            setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True))
+        self._given = Given(*state["given"])
         self._refresh()
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
@@ -271,15 +275,27 @@ class QuadrotorSimulator(Simulator):
         if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
 
+    def _check(self, good: Tensor, widths: Mapping[str, int], kind: str, complaint: str) -> None:
+        """Refuse what is wrong anywhere in ``good`` ``[sum of widths, n]``; on the CPU only, where looking waits for nothing."""
+        if self.device.type == "cpu" and not good.all():
+            name = [name for name, width in widths.items() for _ in range(width)][int((~good).any(1).nonzero()[0])]
+            worst = (~good).any(0).nonzero().flatten()[:8].tolist()
+            raise TetherError(f"{kind} {name!r} {complaint}{_within(name)} in environments {worst}")
 
-def _delay_weights(delay: Tensor, substeps: int, physics_dt: float, control_dt: float, history: int) -> Tensor:
-    """Share of each sub-step during which each of the latest commands is in effect, ``[substeps, history, 1, n]``; newest first.
 
-    The command issued h periods ago takes effect at time delay − h·control_dt of this period, so that the share of a sub-step that ends at t and belongs to
-    it or a newer one is (t − delay + h·control_dt)/physics_dt, within 0…1.
+def _within(name: str) -> str:
+    low, high = BOUNDS.get(name, ANY)
+    return f" ({low:g}…{high:g})" if name in BOUNDS else ""
+
+
+def delay_shares(delay: Tensor, substeps: int, physics_dt: float, control_dt: float, history: int) -> Tensor:
+    """Share of each sub-step during which each of the latest commands is in effect, newest first, ``[substeps, history, 1, n]``.
+
+    The command issued h periods ago takes effect at delay − h·control_dt from now, so that of a sub-step that ends at t the share
+    (t − delay + h·control_dt)/physics_dt, within 0…1, belongs to it or a newer one. ``delay`` is ``[n]`` seconds.
     """
     end = physics_dt * torch.arange(1, substeps + 1, device=delay.device, dtype=delay.dtype).view(-1, 1, 1)
-    age = control_dt * torch.arange(history, device=delay.device, dtype=delay.dtype).view(1, -1, 1)
+    age = control_dt * torch.arange(history - 1, device=delay.device, dtype=delay.dtype).view(1, -1, 1)
     newer = ((end - delay + age) / physics_dt).clamp(0.0, 1.0)
-    newer = torch.cat((newer[:, :-1], torch.ones_like(newer[:, -1:])), dim=1)
-    return torch.cat((newer[:, :1], newer[:, 1:] - newer[:, :-1]), dim=1).unsqueeze(2)
+    none, all_of_it = torch.zeros_like(newer[:, :1]), torch.ones_like(newer[:, :1])
+    return torch.diff(torch.cat((none, newer, all_of_it), dim=1), dim=1).unsqueeze(2)

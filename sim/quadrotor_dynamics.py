@@ -4,14 +4,15 @@
     J ω̇ = Σ (rᵢ − c) × fᵢ ẑ + κ Σ sᵢ fᵢ ẑ + J_r Σ sᵢ Ω̇ᵢ ẑ − ω × (J ω − J_r Σ sᵢ Ωᵢ ẑ) + τ_ext
     q̇ = ½ q ⊗ (0, ω),   Ω̇ᵢ = (Ωcᵢ − Ωᵢ)/τ,   fᵢ = c₀ + c₁ uᵢ + c₂ uᵢ²,   uᵢ = Ωᵢ/Ω_max
 
-m mass, J inertia about the centre of mass, c its offset from the base, d and k body and rotor drag, rᵢ rotor hubs, sᵢ the sign of rotor i's reaction torque
-(it turns the other way), κ torque per thrust, J_r rotor inertia, τ motor time constant (rising or falling).
+m mass, J inertia about the centre of mass, c its offset from the base, d and k body and rotor drag, rᵢ rotor hubs, sᵢ the sign of rotor i's
+reaction torque (it turns the other way), κ torque per thrust, J_r rotor inertia, τ motor time constant (rising or falling).
 
-Rotor speeds are exact for a command that is held over a sub-step; the rigid body is integrated by the classical fourth-order Runge–Kutta method, with
-rotor forces evaluated together at the beginning, middle and end. benchmarks/RESULTS.md has its error against a reference, and its cost, over sub-steps.
+Rotor speeds are exact for a command that is held over a sub-step; the rigid body is integrated by the classical fourth-order Runge–Kutta
+method, with rotor forces evaluated together at the beginning, middle and end. benchmarks/RESULTS.md has its error against a reference, and
+its cost, over sub-steps.
 
-All tensors are feature-major, ``[width, num_envs]``: constant matrices then act by one small product, and rows are contiguous. Nothing is written in
-place, so that gradients pass through any number of steps.
+All tensors are feature-major, ``[width, num_envs]``: constant matrices then act by one small product, and rows are contiguous. Nothing is
+written in place, so that gradients pass through any number of steps.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from robots.description import GRAVITY, Quadrotor
 from sim.ground import contact, ground_effect
+from sim.quadrotor_constants import Constants, Geometry
 
 
 class State(NamedTuple):
@@ -59,223 +60,6 @@ def unpack(packed: Tensor) -> State:
     return State(*packed.split(STATE_WIDTHS))
 
 
-class Parameters(NamedTuple):
-    """What can be randomised, in the order it is packed; ``[width, n]``.
-
-    Attributes:
-        mass: [kg].
-        inertia: principal moments about the centre of mass [kg·m²].
-        centre_of_mass: its offset from the base [m].
-        thrust_scale: factor on each rotor's thrust.
-        torque_scale: factor on κ.
-        motor_time_scale: factor on both motor time constants.
-        drag: body drag along the body axes [N·s/m].
-        rotor_drag: drag along the body axes per speed and summed rotor speed [kg].
-        action_delay: from `step` to the inner loop [s].
-        wind: velocity of the air in the world [m/s].
-    """
-
-    mass: Tensor
-    inertia: Tensor
-    centre_of_mass: Tensor
-    thrust_scale: Tensor
-    torque_scale: Tensor
-    motor_time_scale: Tensor
-    drag: Tensor
-    rotor_drag: Tensor
-    action_delay: Tensor
-    wind: Tensor
-
-
-PARAMETER_WIDTHS = {
-    "mass": 1,
-    "inertia": 3,
-    "centre_of_mass": 3,
-    "thrust_scale": 4,
-    "torque_scale": 1,
-    "motor_time_scale": 1,
-    "drag": 3,
-    "rotor_drag": 3,
-    "action_delay": 1,
-    "wind": 3,
-}
-
-
-def nominal(robot: Quadrotor) -> list[float]:
-    """Packed parameters of the robot as described, without delay and wind."""
-    values = [robot.mass_kg, *robot.inertia_kg_m2, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
-    return [*values, *robot.body_drag_n_s_m, *robot.rotor_drag_kg, 0.0, 0.0, 0.0, 0.0]
-
-
-class Geometry(NamedTuple):
-    """Constant matrices of one robot, the same for all environments.
-
-    Attributes:
-        rotors: thrusts, speeds and slopes of the rotors ``[12]`` to lift ``[3]``, torque about the base ``[3]`` and what the rotors' momentum adds to
-            Jₓ ω̇ₓ per ωᵧ and to Jᵧ ω̇ᵧ per ωₓ ``[3]``.
-        speed_sum: rotor speeds to Σ Ω [rad/s], ``[1, 4]``; None without rotor drag.
-        permute: ω to (ωᵧ, ωₓ, ωₓ, ω_z, ω_z, ωᵧ), ``[6, 3]``.
-        attitude: q (q, ω)ᵀ to R, row by row, and q̇, ``[13, 28]``.
-        rotation: q qᵀ to R, row by row, ``[9, 16]``.
-        hubs: rotor positions, ``[3, 4, 1]``.
-        contact_radius: of the sphere about each [m].
-    """
-
-    rotors: Tensor
-    speed_sum: Tensor | None
-    permute: Tensor
-    attitude: Tensor
-    rotation: Tensor
-    hubs: Tensor
-    contact_radius: float
-
-
-def geometry(robot: Quadrotor, device: torch.device, dtype: torch.dtype) -> Geometry:
-    """Matrices of ``robot``."""
-
-    def matrix(rows: list[list[float]]) -> Tensor:
-        return torch.tensor(rows, device=device, dtype=dtype)
-
-    x, y, z = ([rotor.position_m[axis] for rotor in robot.rotors] for axis in range(3))
-    spin = [float(rotor.spin) for rotor in robot.rotors]
-    zero, one = [0.0] * 4, [1.0] * 4
-    momentum = [robot.rotor_inertia_kg_m2 * robot.rotor_speed_max_rad_s * sign for sign in spin]
-    attitude = _attitude(device, dtype)
-    return Geometry(
-        rotors=matrix(
-            [
-                zero + zero + zero,
-                zero + zero + zero,
-                one + zero + zero,
-                y + zero + zero,
-                [-value for value in x] + zero + zero,
-                [robot.torque_per_thrust_m * sign for sign in spin] + zero + momentum,
-                zero + momentum + zero,
-                zero + [-value for value in momentum] + zero,
-                zero + zero + zero,
-            ]
-        ),
-        speed_sum=matrix([[robot.rotor_speed_max_rad_s] * 4]) if any(robot.rotor_drag_kg) else None,
-        permute=matrix([[0, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]),
-        attitude=attitude,
-        rotation=attitude[:9].view(9, 4, 7)[:, :, :4].reshape(9, 16).contiguous(),
-        hubs=matrix([x, y, z]).unsqueeze(-1),
-        contact_radius=robot.contact_radius_m,
-    )
-
-
-# Each row of R and of q̇ = ½ q ⊗ (0, ω) as a sum of products of (w, x, y, z) with (w, x, y, z, a, b, c), ω = (a, b, c).
-ATTITUDE = (
-    "+ww +xx -yy -zz",
-    "+xy +xy -wz -wz",
-    "+xz +xz +wy +wy",
-    "+xy +xy +wz +wz",
-    "+ww -xx +yy -zz",
-    "+yz +yz -wx -wx",
-    "+xz +xz -wy -wy",
-    "+yz +yz +wx +wx",
-    "+ww -xx -yy +zz",
-    "-xa -yb -zc",
-    "+wa +yc -zb",
-    "+wb +za -xc",
-    "+wc +xb -ya",
-)
-
-
-def _attitude(device: torch.device, dtype: torch.dtype) -> Tensor:
-    matrix = torch.zeros(13, 28, device=device, dtype=dtype)
-    for row, terms in enumerate(ATTITUDE):
-        for sign, first, second in terms.split():
-            factor = 0.5 if second in "abc" else 1.0
-            matrix[row, 7 * "wxyz".index(first) + "wxyzabc".index(second)] += factor if sign == "+" else -factor
-    return matrix
-
-
-class Constants(NamedTuple):
-    """Per-environment constants of a sub-step, computed only when parameters change; ``[width, n]``, or ``[width, 3, n]`` at three times.
-
-    Attributes:
-        lag: share of a rotor-speed error left at the beginning, middle and end of a sub-step when rising, ``[1, 3, n]``.
-        slope: rate of rotor speed per initial error at those times when rising, over the scale of κ since it shares ``rotor_gain``, ``[1, 3, n]``.
-        lag_excess, slope_excess: what falling adds to them; None for motors that fall as fast as they rise.
-        thrust: the three coefficients of the thrust curve, each ``[4, 1, n]``.
-        rotor_gain: from `Geometry.rotors` to force per mass (3), angular acceleration (3), the latter per body rate (3), ``[9, 1, n]``.
-        rotor_offset: angular acceleration by an external torque, in the same rows; None without.
-        offset_gain: (−c_y/Jx, c_x/Jy, 0) m, angular acceleration per lift; None while every centre of mass is where it is described.
-        drag, rotor_drag: per mass.
-        acceleration: gravity and external force per mass.
-        wind: as in `Parameters`; None while there was none anywhere.
-        coupling: ((Jy − Jz)/Jx, (Jz − Jx)/Jy, (Jx − Jy)/Jz).
-        inverse_inertia: 1/J.
-        mass: m.
-    """
-
-    lag: Tensor
-    slope: Tensor
-    lag_excess: Tensor | None
-    slope_excess: Tensor | None
-    thrust: tuple[Tensor, Tensor, Tensor]
-    rotor_gain: Tensor
-    rotor_offset: Tensor | None
-    offset_gain: Tensor | None
-    drag: Tensor
-    rotor_drag: Tensor
-    acceleration: Tensor
-    wind: Tensor | None
-    coupling: Tensor
-    inverse_inertia: Tensor
-    mass: Tensor
-
-
-class Given(NamedTuple):
-    """Which parts of the model some environment has ever been given; what nobody uses costs nothing."""
-
-    offset: bool = False
-    delay: bool = False
-    wind: bool = False
-
-
-def constants(robot: Quadrotor, dt: float, p: Parameters, force: Tensor | None, torque: Tensor | None, given: Given) -> Constants:
-    """What `substep` needs of the parameters, an external force in the world and torque in the body frame ``[3, n]``."""
-    times = p.mass.new_tensor([[[0.0], [0.5 * dt], [dt]]])
-    (rise, rise_slope), (fall, fall_slope) = (_lag(times, tau * p.motor_time_scale, p.torque_scale) for tau in (robot.motor_rise_s, robot.motor_fall_s))
-    symmetric = robot.motor_rise_s == robot.motor_fall_s
-    per_mass, per_inertia = p.mass.reciprocal(), p.inertia.reciprocal()
-    gravity = p.mass.new_tensor([[0.0], [0.0], [-GRAVITY]])
-    (jx, jy, jz), (kx, ky, kz), (cx, cy, _) = p.inertia.unbind(), per_inertia.unbind(), p.centre_of_mass.unbind()
-    zero = torch.zeros_like(kx)
-    c0, c1, c2 = (p.thrust_scale.unsqueeze(1) * coefficient for coefficient in robot.thrust_curve_n)
-    return Constants(
-        lag=rise,
-        slope=rise_slope,
-        lag_excess=None if symmetric else fall - rise,
-        slope_excess=None if symmetric else fall_slope - rise_slope,
-        thrust=(c0, c1, c2),
-        rotor_gain=torch.cat((per_mass.expand(3, -1), torch.stack((kx, ky, kz * p.torque_scale[0])), per_inertia)).unsqueeze(1),
-        rotor_offset=None if torque is None else _rows(torque * per_inertia),
-        offset_gain=torch.stack((-cy * kx, cx * ky, zero)).mul(p.mass).unsqueeze(1) if given.offset else None,
-        drag=p.drag * per_mass,
-        rotor_drag=(p.rotor_drag * per_mass).unsqueeze(1),
-        acceleration=gravity if force is None else torch.addcmul(gravity, force, per_mass),
-        wind=p.wind if given.wind else None,
-        coupling=torch.stack(((jy - jz) * kx, (jz - jx) * ky, (jx - jy) * kz)),
-        inverse_inertia=per_inertia,
-        mass=p.mass,
-    )
-
-
-def _rows(push: Tensor) -> Tensor:
-    """An angular acceleration ``[3, n]`` in the rows of ``rotor_gain``, ``[9, 1, n]``."""
-    zero = torch.zeros_like(push)
-    return torch.cat((zero, push, zero)).unsqueeze(1)
-
-
-def _lag(times: Tensor, tau: Tensor, torque_scale: Tensor) -> tuple[Tensor, Tensor]:
-    """e^(−t/τ), and its rate of change over the scale of κ, ``[1, 3, n]``."""
-    left = (-times / tau.unsqueeze(1)).exp()
-    return left, -left / (tau * torque_scale).unsqueeze(1)
-
-
 def rotation(g: Geometry, orientation: Tensor) -> Tensor:
     """Rotation matrix of unit quaternions, ``[3, 3, n]``."""
     return (g.rotation @ (orientation.unsqueeze(1) * orientation).view(16, -1)).view(3, 3, -1)
@@ -286,7 +70,8 @@ class Rotors(NamedTuple):
 
     Attributes:
         thrust: of each [N], ``[4, n]``.
-        acceleration: force per mass along the body axes (3), angular acceleration (3), and what their momentum adds to ω̇ₓ per ωᵧ and to ω̇ᵧ per ωₓ (3).
+        acceleration: force per mass along the body axes (3), angular acceleration (3), and what their momentum adds to ω̇ₓ per ωᵧ and to
+            ω̇ᵧ per ωₓ (3).
         drag: along the body axes, per mass, ``[3, n]``.
     """
 
@@ -309,7 +94,7 @@ def rotors(g: Geometry, c: Constants, start: Tensor, command: Tensor) -> tuple[l
         lift, push, momentum = acceleration.split(3)
         acceleration = torch.cat((lift, torch.addcmul(push, c.offset_gain, lift[2:]), momentum))
     drags: tuple[Tensor, ...] = (c.drag,) * 3
-    if g.speed_sum is not None:
+    if c.rotor_drag is not None:
         drags = torch.addcmul(c.drag.unsqueeze(1), c.rotor_drag, (g.speed_sum @ speed.reshape(4, -1)).view(1, 3, -1)).unbind(1)
     return [Rotors(*at) for at in zip(thrust.unbind(1), acceleration.unbind(1), drags, strict=True)], speed[:, 2]
 

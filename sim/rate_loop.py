@@ -2,8 +2,9 @@
 
     α = K (ω_c − ω + z),   ż = (ω_c − ω)/T_i,  |z| ≤ z_max          τ = J α
 
-with the robot's nominal inertia J: the loop, like a real one, does not know what was randomised. The mixer keeps, in this order, roll and pitch torque,
-collective thrust, yaw torque: the first is scaled to the thrust range, the second moved to where the first fits, the third given what is left.
+with the robot's nominal inertia J: the loop, like a real one, does not know what was randomised. The mixer keeps, in this order, roll and
+pitch torque, collective thrust, yaw torque: the first is scaled to the thrust range, the second moved to where the first fits, the third
+given what is left.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class RateLoop(NamedTuple):
 def rate_loop(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dtype) -> RateLoop:
     """The loop of ``robot`` running every ``dt`` seconds.
 
-    Thrusts are the least-squares allocation, which for rotors placed symmetrically about both axes keeps roll, pitch, yaw and collective apart.
+    Thrusts are the least-squares allocation, for rotors placed symmetrically about both axes: roll, pitch, yaw, collective stay apart.
     """
     x, y = (torch.tensor([rotor.position_m[axis] for rotor in robot.rotors], dtype=torch.float64) for axis in range(2))
     spin = torch.tensor([float(rotor.spin) for rotor in robot.rotors], dtype=torch.float64)
@@ -62,7 +63,7 @@ def rate_loop(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dt
 
 
 def rotor_speeds(loop: RateLoop, thrust: Tensor) -> Tensor:
-    """Inverse thrust curve, u from f [N]: √x written as x/√max(x, ε), so that its slope stays finite at rest; u = 0 where no speed gives so little."""
+    """Inverse thrust curve, u from f [N]; √x is written x/√max(x, ε) for a finite slope at rest. Zero where no speed gives so little."""
     inverse, offset, shift = loop.curve
     square = thrust * inverse + offset
     return (square * square.clamp(min=1e-6).rsqrt() - shift).clamp(min=0.0)

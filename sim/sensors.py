@@ -73,7 +73,7 @@ class SensorModel:
         self._silent &= not noise and not bias
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
-                raise TetherError(f"sensor delays must be whole steps in 0…{self.max_delay}, shape [{self.num_envs}]; build the model with a larger max_delay")
+                raise TetherError(f"sensor delays must be whole steps in 0…{self.max_delay}, shape [{self.num_envs}]; or set max_delay")
             self._delay = torch.where(rows, delay.to(self.device, torch.long).unsqueeze(1), self._delay)
         else:
             self._delay = self._delay.masked_fill(rows, 0)
@@ -93,7 +93,7 @@ class SensorModel:
         return value.to(self.device, self.dtype).expand(-1, width)
 
     def read(self, signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Readings by sensor name; call it once a control step. ``signals`` has at least the sensors' ideal values, ``[num_envs, size]``."""
+        """Readings by sensor name, once a control step, from a mapping with at least the sensors' ideal values ``[num_envs, size]``."""
         missing = [sensor.name for sensor in self.sensors if sensor.name not in signals]
         if missing:
             raise TetherError(f"signals lack {', '.join(missing)}; the engine gives: {', '.join(signals)}")
@@ -131,15 +131,19 @@ class SensorModel:
         for name in ("noise", "bias", "delay", "fresh", "history"):
             current = getattr(self, f"_{name}")
             if name not in state or state[name].shape != current.shape:
-                raise TetherError(f"this state was not saved by a sensor model with {self.num_envs} environments and sensors {', '.join(self.widths)}")
+                raise TetherError(
+                    f"this state was not saved by a sensor model with {self.num_envs} environments and sensors {', '.join(self.widths)}"
+                )
             setattr(self, f"_{name}", state[name].to(current.device, current.dtype, copy=True))
         self._silent = state["silent"]
         self.generator.set_state(state["generator"])
 
 
 def rotated(quaternion: Tensor, vector: Tensor) -> Tensor:
-    """q ⊗ exp(½ v), normalised; ``[n, 4]`` and rotation vectors in the body frame ``[n, 3]``. Exact to |v|³/12, which is below 1e-5 rad up to 2°."""
+    """q ⊗ exp(½ v) for rotation vectors v in the body frame ``[n, 3]``, normalised. Off by |v|³/12: below 1e-5 rad up to 2°."""
     w, x, y, z = quaternion.unbind(1)
     a, b, c = (0.5 * vector).unbind(1)
-    turned = torch.stack((w - x * a - y * b - z * c, x + w * a + y * c - z * b, y + w * b + z * a - x * c, z + w * c + x * b - y * a), dim=1)
+    turned = torch.stack(
+        (w - x * a - y * b - z * c, x + w * a + y * c - z * b, y + w * b + z * a - x * c, z + w * c + x * b - y * a), dim=1
+    )
     return turned * turned.square().sum(1, keepdim=True).rsqrt()

@@ -1,4 +1,4 @@
-"""The quadrotor engine against MuJoCo's RK4 at 0.25 ms: within 1 mm after 1 s of random thrust, at the step and precision that training uses."""
+"""The quadrotor engine against MuJoCo's RK4 at 0.25 ms: within 1 mm after 1 s of random thrust, at the step training uses."""
 
 from __future__ import annotations
 
@@ -35,7 +35,8 @@ def test_error_falls_with_the_fourth_power_of_the_step() -> None:
     speed, velocity, rate = (start[:1] for start in starts(1))
     reference = engine_flight(crazyflie, thrusts, speed, velocity, 3.0 * rate, 0.01 / 16, torch.float64)
     errors = [
-        np.abs(engine_flight(crazyflie, thrusts, speed, velocity, 3.0 * rate, 0.01 / n, torch.float64)[-1] - reference[-1]).max() for n in (1, 2)
+        np.abs(engine_flight(crazyflie, thrusts, speed, velocity, 3.0 * rate, 0.01 / n, torch.float64)[-1] - reference[-1]).max()
+        for n in (1, 2)
     ]
     assert 12.0 < errors[0] / errors[1] < 20.0
 

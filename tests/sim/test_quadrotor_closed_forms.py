@@ -57,7 +57,9 @@ def test_rotor_drag_grows_with_summed_rotor_speed() -> None:
     everywhere(sim, position_base_in_world=[0, 0, 50], linear_velocity_base_in_world=[2, 0, 0])
     fly(sim, 0.5, [robot.mass_kg * GRAVITY / 4] * 4)
     hover = 4 * robot.rotor_speed_max_rad_s * math.sqrt(1.0 / robot.thrust_to_weight)
-    np.testing.assert_allclose(state(sim, "linear_velocity_base_in_world")[0], 2.0 * math.exp(-0.5 * 2e-6 * hover / robot.mass_kg), rtol=1e-6)
+    np.testing.assert_allclose(
+        state(sim, "linear_velocity_base_in_world")[0], 2.0 * math.exp(-0.5 * 2e-6 * hover / robot.mass_kg), rtol=1e-6
+    )
 
 
 @pytest.mark.parametrize("axis", range(3))
@@ -162,7 +164,6 @@ def test_base_moves_about_an_offset_centre_of_mass() -> None:
     drift = spin * 0.003 * 0.5
     np.testing.assert_allclose(state(sim, "position_base_in_world"), [0.006, drift, 50 - GRAVITY / 8], atol=1e-7)
     np.testing.assert_allclose(state(sim, "linear_velocity_base_in_world"), [0.0, 2 * spin * 0.003, -GRAVITY / 2], atol=1e-6)
-
 
 
 def test_quaternions_stay_unit_over_a_long_tumble() -> None:

@@ -12,6 +12,7 @@ from deploy.record.layout import NEVER, sources
 from robots.contract import Contract
 from safety.envelope import FLOAT32_MAX
 
+STAMP_MAX = 2**63 - 1  # 292 years of nanoseconds; a stamp beyond is no time
 STALE_ORDER = -1  # `Intake.take` of a reading not newer than the last
 
 
@@ -75,6 +76,8 @@ class Intake:
         """Accept a message: 0, or `STALE_ORDER`, or a `Trip` mask and the values stay as they were."""
         try:
             stamp = int(stamp_ns)
+            if not -STAMP_MAX <= stamp <= STAMP_MAX:
+                return Trip.BAD_INPUT.value
             for name, block in source.signals:
                 values = np.asarray(readings[name], dtype=np.float64)
                 if values.size != block.stop - block.start:

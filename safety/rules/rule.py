@@ -103,7 +103,7 @@ def built_in(contract: Contract, robot: Robot | None = None) -> tuple[Rule, ...]
     for signal in contract.actuation:
         part = slice(start, start + signal.size)
         start = part.stop
-        name, low, high = f"actuation.{signal.name}", tuple(lower[part]), tuple(upper[part])
+        name, low, high = f"actuation.{signal.name}", tuple(lower[part].tolist()), tuple(upper[part].tolist())
         found.append(Rule(name=f"range of {signal.name}", signal=name, lower=low, upper=high, when="sent"))
         rates = tuple(limits.action_rate.get(channel, np.inf) for channel in signal.channels)
         if np.isfinite(rates).any():

@@ -109,7 +109,8 @@ def _parse(verb: str, module: ModuleType, argv: list[str]) -> argparse.Namespace
     parser = Parser(prog=f"tether {verb}", description=module.HELP, allow_abbrev=False)
     module.arguments(parser)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the result to FILE as JSON")
-    args = parser.parse_args(argv)
+    nested = any(action.nargs == argparse.PARSER for action in parser._actions)  # sub-commands keep their words together
+    args = parser.parse_args(argv) if nested else parser.parse_intermixed_args(argv)
     if args.json and not args.json.absolute().parent.is_dir():  # before the work, not after it
         raise TetherError(f"--json: there is no directory {args.json.absolute().parent}; create it first")
     return args

@@ -62,7 +62,8 @@ def test_the_exit_code_is_the_results(verb):
 
 
 def test_the_result_is_written_as_json(verb, tmp_path, capsys):
-    verb(lambda args: Result({"array": np.arange(3), "path": Path("a"), "nothing": None, "nan": math.nan, "deep": {"yes": True, "x": (1.5,)}}))
+    data = {"array": np.arange(3), "path": Path("a"), "nothing": None, "nan": math.nan, "deep": {"yes": True, "x": (1.5,)}}
+    verb(lambda args: Result(data))
     assert main(["list", "--json", str(tmp_path / "result.json")]) == 0
     found = json.loads((tmp_path / "result.json").read_text())
     assert found == {"array": [0, 1, 2], "path": "a", "nothing": None, "nan": None, "deep": {"yes": True, "x": [1.5]}}

@@ -20,7 +20,8 @@ URDF = f"""<robot name="arm">
   <link name="lower">{LINK.format(z=0.2, mass=0.5)}</link>
   <joint name="shoulder" type="revolute"><parent link="base"/><child link="upper"/><origin xyz="0 0 .1"/><axis xyz="0 1 0"/>
     <limit lower="0.5" upper="2" effort="20" velocity="3"/></joint>
-  <joint name="elbow" type="continuous"><parent link="upper"/><child link="lower"/><axis xyz="0 1 0"/><limit effort="10" velocity="4"/></joint>
+  <joint name="elbow" type="continuous"><parent link="upper"/><child link="lower"/><axis xyz="0 1 0"/>
+    <limit effort="10" velocity="4"/></joint>
 </robot>"""
 
 # Two bodies, so that the centre of mass is not the body's origin: 0.4 kg at the origin, 0.1 kg at x = 0.05 m.
@@ -32,7 +33,8 @@ QUADROTOR = """<mujoco><worldbody><body name="base" pos="0 0 1" euler="0 0 30"><
   <motor site="a" gear="0 0 1 0 0 -.02" ctrlrange="0 4"/><motor site="b" gear="0 0 1 0 0 .02" ctrlrange="0 4"/>
   <motor site="c" gear="0 0 1 0 0 -.02" ctrlrange="0 4"/><motor site="d" gear="0 0 1 0 0 .02" ctrlrange="0 4"/></actuator></mujoco>"""
 
-LEGGED = """<mujoco><compiler angle="radian"/><asset><mesh name="m" file="tetra.stl"/></asset><worldbody><body name="trunk" pos="0 0 1"><freejoint/>
+LEGGED = """<mujoco><compiler angle="radian"/><asset><mesh name="m" file="tetra.stl"/></asset>
+  <worldbody><body name="trunk" pos="0 0 1"><freejoint/>
   <geom type="mesh" mesh="m" mass="3"/>
   <body name="leg"><joint name="hip" axis="1 0 0" range="-1 1" limited="true"/><geom size=".1" mass="1"/>
     <body name="foot"><joint name="slide" type="slide" axis="0 0 1" range="0 .1" limited="true"/><geom size=".02" mass=".2"/></body></body>

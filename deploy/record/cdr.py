@@ -40,7 +40,6 @@ def encode(values: np.ndarray) -> bytes:
     return header(values.size) + values.astype("<f8", copy=False).tobytes()
 
 
-def decode_all(payloads: bytes, count: int) -> np.ndarray:
-    """Messages of ``count`` numbers each, laid end to end, as ``[messages, count]``."""
-    rows = np.frombuffer(payloads, dtype=np.uint8).reshape(-1, payload_size(count))
-    return np.ascontiguousarray(rows[:, HEADER_SIZE:]).view("<f8")
+def decode_all(payloads: list[bytes], count: int) -> np.ndarray:
+    """Messages of ``count`` numbers each as ``[messages, count]``; read-only."""
+    return np.frombuffer(b"".join([payload[HEADER_SIZE:] for payload in payloads]), dtype="<f8").reshape(-1, count)

@@ -89,8 +89,7 @@ def _walk(data: bytes, position: int, end: int, found: Container, *, inside_chun
             name, position = _text(data, position)
             found.metadata[name], _ = _mapping(data, position)
         elif kind == DATA_END:
-            found.truncated = False
-            return
+            _data_end(data, position, found)
         position = stop
 
 
@@ -109,6 +108,14 @@ def _chunk(data: bytes, position: int, end: int, cut: bool, found: Container) ->
         _walk(records, 0, len(records), found, inside_chunk=True)
     except Exception as error:  # a damaged chunk may fail in any way, in any decompressor; the next one may be whole
         found.problems.append(f"damaged: the chunk at byte {position}: {type(error).__name__}: {error}")
+
+
+def _data_end(data: bytes, position: int, found: Container) -> None:
+    """The end of the data; what follows repeats schemas and channels and indexes the rest."""
+    (checksum,) = struct.unpack_from("<I", data, position)
+    found.truncated = False
+    if checksum and zlib.crc32(memoryview(data)[: position - _RECORD.size]) != checksum:
+        found.problems.append("damaged: the checksum of the whole file does not match")
 
 
 def _decompress(data: bytes, compression: str, size: int) -> bytes:

@@ -79,6 +79,8 @@ def read_log(path: str | Path) -> Log:
         raise TetherError(f"{path} holds no {STEP_TOPIC} channel; it is not a log of a policy, or too little of it is left")
     layout.check(steps.metadata.get("columns", ""))
     rows = _rows(steps.payloads, layout.size, STEP_TOPIC, found.problems)
+    if not np.array_equal(rows[:, 0], np.arange(len(rows))):
+        found.problems.append(f"steps are missing or out of place: {len(rows)} records, ticks do not count from 0 by ones")
     snapshots = found.channel(MEMORY_TOPIC)
     memory = _rows(snapshots.payloads if snapshots else [], 1 + contract.memory_size, MEMORY_TOPIC, found.problems)
     pairs = [(int(row[0]), row[1:].astype(np.float32)) for row in memory if np.isfinite(row[0])]
@@ -91,4 +93,4 @@ def _rows(payloads: list[bytes], width: int, topic: str, problems: list[str]) ->
     good = [payload for payload in payloads if len(payload) == size and payload.startswith(head)]
     if len(good) < len(payloads):
         problems.append(f"{len(payloads) - len(good)} messages on {topic} do not decode")
-    return cdr.decode_all(b"".join(good), width)
+    return cdr.decode_all(good, width)

@@ -59,7 +59,7 @@ class Recorder:
         self.path = Path(path)
         self.layout = StepLayout.from_contract(policy.contract)
         self._sink = Sink(self.path)
-        self._writer = Writer(self._sink, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE)  # type: ignore[arg-type]
+        self._writer = Writer(self._sink, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
         self._writer.start(profile="ros2", library="tether")
         self._writer.add_metadata(METADATA, metadata(policy, robot, config) | dict(notes or {}))
         schema = self._writer.register_schema(cdr.SCHEMA_NAME, "ros2msg", cdr.SCHEMA_TEXT.encode())

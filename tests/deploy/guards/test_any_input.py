@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,8 @@ class World:
         if isinstance(stamp, int):
             self.stamp, stamp = self.stamp + stamp, self.stamp + stamp
         if act not in ("release", "read"):
-            try:
+            with contextlib.suppress(IllegalTransition):
                 self.act(act, receipt_s, vector)
-            except IllegalTransition:
-                pass
         elif act == "release":
             self.runtime.release()
         else:

@@ -41,5 +41,5 @@ def test_errors_teach(tmp_path: Path, text: str, message: str) -> None:
 
 
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(TetherError, match="cannot read the guards file .*No such file"):
+    with pytest.raises(TetherError, match=r"cannot read the guards file .*No such file"):
         GuardConfig.from_yaml(tmp_path / "none.yaml")

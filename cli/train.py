@@ -90,5 +90,4 @@ def _resumed(args: argparse.Namespace) -> TrainConfig:
     given = {
         name: getattr(args, name) for name in ("num_envs", "sim", "robot", "seed", "device", "algorithm") if getattr(args, name) is not None
     }
-    changed = configs.override(dataclasses.replace(config, **given), [word for word in words if "=" in word])
-    return changed
+    return configs.override(dataclasses.replace(config, **given), [word for word in words if "=" in word])

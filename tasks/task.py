@@ -78,8 +78,8 @@ class Suite:
 class Task(abc.ABC):
     """One task on one robot.
 
-    `observe` and `actuate` are pure, batched torch functions of sensors, command and memory only: they are exported as they are, so every actor is
-    deployable by construction. Everything else may use what only simulation knows.
+    `observe` and `actuate` are pure, batched torch functions of sensors, command and memory only: they are exported as they are, so every
+    actor is deployable by construction. Everything else may use what only simulation knows.
 
     Attributes:
         name: registry name.
@@ -106,7 +106,7 @@ class Task(abc.ABC):
     action_size: int
     task_memory_size: int
     observation_names: tuple[str, ...]
-    suites: Mapping[str, Any]
+    suites: ClassVar[Mapping[str, Any]]
     training_suite: Any
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     gust_s: float = 1.0

@@ -1,7 +1,7 @@
 """Checkpoints: everything a training needs to go on bit for bit, in one file that is whole or absent.
 
-The file is what `torch.save` writes, followed by the SHA-256 of it as 64 hex digits. It is written beside its final name, flushed to the disk
-and renamed, so that a crash at any moment leaves the previous checkpoint. Reading runs no code from it (``weights_only``).
+The file is what `torch.save` writes, followed by the SHA-256 of it as 64 hex digits. It is written beside its final name, flushed to the
+disk and renamed, so that a crash at any moment leaves the previous checkpoint. Reading runs no code from it (``weights_only``).
 """
 
 from __future__ import annotations

@@ -15,7 +15,6 @@ from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
 
 
-
 @dataclass(frozen=True)
 class TrainConfig:
     """What is trained, on what, and for how long.
@@ -26,7 +25,7 @@ class TrainConfig:
         num_envs: environments side by side.
         seed: everything random follows from it.
         iterations: roll-outs, each with its gradient steps.
-        threads: of torch; part of the configuration since another number rounds differently.
+        threads: of torch. One is fastest for small networks on a shared machine; another number rounds differently.
         check_from, check_every: first iteration after which the law is checked without exploration noise, and the period; 0 for never.
         check_episodes: episodes of a check, drawn from the training distribution with seeds of their own; never evaluation's.
         stop_success: end early when a check reaches this success; above 1 for never.
@@ -42,7 +41,7 @@ class TrainConfig:
     num_envs: int = 512
     seed: int = 0
     iterations: int = 200
-    threads: int = 2
+    threads: int = 1
     check_from: int = 0
     check_every: int = 0
     check_episodes: int = 256
@@ -61,8 +60,8 @@ class TrainConfig:
     def command(self) -> str:
         """The command line that trains this again."""
         default = preset(self.task, self.algorithm)
-        words = ["tether", "train", self.task, "--seed", str(self.seed)]
-        return shlex.join(words + [f"{key}={value}" for key, value in _differences(self, default) if key not in ("task", "seed", "algorithm")])
+        given = [f"{key}={value}" for key, value in _differences(self, default) if key != "seed"]
+        return shlex.join(["tether", "train", self.task, "--seed", str(self.seed), *given])
 
 
 def preset(task_name: str, algorithm: str = "ppo") -> TrainConfig:

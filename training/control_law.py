@@ -53,7 +53,7 @@ UNBOUNDED = 1e6  # safe distance of a law without a safeguard: farther than any 
 
 
 def without_safeguard(actuation: dict[str, Tensor], memory: Tensor, observation: Tensor) -> LawOutput:
-    """A `LawOutput` of a law that has no safeguard and no risk critic: unbounded distance, never intervening, always feasible, zero risk."""
+    """A `LawOutput` without safeguard and risk critic: unbounded distance, never intervening, always feasible, zero risk."""
     one = torch.ones_like(observation[:, :1])
     return LawOutput(actuation, memory, observation, one * UNBOUNDED, one * 0.0, one, one * 0.0)
 

@@ -58,9 +58,11 @@ class Environment:
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self.resting = task.actuate(torch.zeros(self.num_envs, task.action_size, device=self.device))
         self.previous_actuation = dict(self.resting)
-        self._draw()
+        self.starts: Start = task.sample(suite, self.num_envs, self.generator)
+        self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
         self.episode = self.starts
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
+        self.state: dict[str, Tensor] = {}
         self.sensors: dict[str, Tensor] = {}
 
     @property
@@ -81,7 +83,7 @@ class Environment:
         self.age = torch.where(mask, 0, self.age)
         self.previous_actuation = _where(mask, self.resting, self.previous_actuation)
         self._disturb(mask)
-        reading = self.sensor_model.read(self.simulator.signals())
+        reading = self._look()
         self.sensors = _where(mask, reading, self.sensors) if self.sensors else reading
         return self.sensors, self.command
 
@@ -92,24 +94,23 @@ class Environment:
 
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """Advance one control period under actuation signals by name ``[num_envs, size]``."""
-        if self.episode.gust_m_s is not None:
-            self._blow()
+        self._blow()
         self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
         self.age = self.age + 1
-        state = self.simulator.privileged()
+        self.sensors = self._look()
+        state = self.state
         transition = Transition(state, self.episode.command, actuation, self.previous_actuation)
         rewards, terminated = self.task.rewards(transition), self.task.terminated(transition)
         truncated = (self.age >= self.episode_steps) & ~terminated
         error = self.task.tracking_error(state, self.episode.command)
         self.previous_actuation = dict(actuation)
-        self.sensors = self.sensor_model.read(self.simulator.signals())
         if self.auto_reset and (done := terminated | truncated).any():
             self.reset(done)
         return EnvironmentStep(self.sensors, self.command, rewards, terminated, truncated, state, error)
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
-        return self.task.privileged_observation(self.simulator.privileged(), self.simulator.parameters(), self.episode.command)
+        return self.task.privileged_observation(self.state, self.simulator.parameters(), self.episode.command)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue bit for bit, the simulator and the sensors included."""
@@ -120,6 +121,7 @@ class Environment:
             "age": self.age,
             "used": self.used,
             "gust": self.gust,
+            "state": self.state,
             "sensors": self.sensors,
             "previous_actuation": self.previous_actuation,
             "starts": self.starts._asdict(),
@@ -132,11 +134,18 @@ class Environment:
         self.sensor_model.load_state_dict(state["sensor_model"])
         self.generator.set_state(state["generator"])
         self.age, self.used, self.gust = state["age"], state["used"], state["gust"]
-        self.sensors, self.previous_actuation = dict(state["sensors"]), dict(state["previous_actuation"])
+        self.state, self.sensors = dict(state["state"]), dict(state["sensors"])
+        self.previous_actuation = dict(state["previous_actuation"])
         self.starts, self.episode = Start(**state["starts"]), Start(**state["episode"])
 
+    def _look(self) -> dict[str, Tensor]:
+        """Take in the simulator's state, and read the sensors."""
+        self.state = self.simulator.privileged()
+        signals = self.state if all(name in self.state for name in self.task.sensors) else self.simulator.signals()
+        return self.sensor_model.read(signals)
+
     def _draw(self) -> None:
-        """Draw one start for every environment; each is used at most once, so that drawing can be rare."""
+        """Draw new starts, one for every environment."""
         self.starts = self.task.sample(self.suite, self.num_envs, self.generator)
         self.used = ~self.everyone
 
@@ -149,6 +158,8 @@ class Environment:
 
     def _blow(self) -> None:
         """Advance the gusts by one exact step of dw = −w/T dt + σ √(2/T) dW."""
+        if self.episode.gust_m_s is None:
+            return
         keep = math.exp(-1.0 / (self.task.rate_hz * self.task.gust_s))
         self.gust = keep * self.gust + math.sqrt(1 - keep**2) * self.episode.gust_m_s * self._noise()
         mean = self.episode.parameters.get("wind", 0.0)
@@ -164,7 +175,17 @@ def _where(mask: Tensor, new: Signals, old: Signals) -> dict[str, Tensor]:
 
 
 def _merge(mask: Tensor, new: Start, old: Start) -> Start:
-    """``new`` where ``mask`` is set, ``old`` elsewhere."""
-    pairs = zip(new, old, strict=True)
-    column = mask.unsqueeze(1)
-    return Start(*(_where(mask, a, b) if isinstance(a, dict) else None if a is None else torch.where(column, a, b) for a, b in pairs))
+    """What `Environment` needs of the current episodes: ``new`` where ``mask`` is set, ``old`` elsewhere."""
+    wind = {name: value for name, value in new.parameters.items() if name == "wind"}
+    return Start(
+        state={},
+        parameters=_where(mask, wind, old.parameters),
+        command=_where(mask, new.command, old.command),
+        sensor_noise={},
+        force_in_world=_where_given(mask, new.force_in_world, old.force_in_world),
+        gust_m_s=_where_given(mask, new.gust_m_s, old.gust_m_s),
+    )
+
+
+def _where_given(mask: Tensor, new: Tensor | None, old: Tensor | None) -> Tensor | None:
+    return None if new is None or old is None else torch.where(mask.unsqueeze(1), new, old)

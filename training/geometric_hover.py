@@ -5,9 +5,10 @@
     e_R = ẑ × Rᵀ a / ‖a‖                              attitude error
     ω   = k_R e_R                                     commanded body rates; none about z
 
-e_R is Lee's ½ (R_dᵀ R − Rᵀ R_d)^∨ up to sign, for the R_d nearest to R that points the thrust along a: hover has no goal heading, so the
-heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e, its integral and d are those of the task's
-observation: e and the integrand are shortened to a fixed length, so that a far goal neither tips the vehicle over nor winds the integral up.
+e_R is Lee's ½ (R_dᵀ R − Rᵀ R_d)^∨ up to sign, for the R_d nearest to R that points the thrust along a: hover has no goal heading, so
+the heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e, its integral and d are those of the
+task's observation: e and the integrand are shortened to a fixed length, so that a far goal neither tips the vehicle over nor winds the
+integral up. d is an integral too, of the acceleration that the model does not explain, and takes out most of the steady offset.
 """
 
 from __future__ import annotations

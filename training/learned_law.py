@@ -46,7 +46,10 @@ class Percept(NamedTuple):
 
 
 class LearnedLaw(ControlLaw):
-    """See the module's docstring. `perceive`, `actor` and `act` are the three stages of `forward`; training perturbs the action between the last two."""
+    """See the module's docstring.
+
+    `perceive`, `actor` and `act` are the three stages of `forward`; training perturbs the action between the last two.
+    """
 
     def __init__(self, task: Task, config: ActorConfig | None = None) -> None:
         super().__init__()
@@ -66,6 +69,10 @@ class LearnedLaw(ControlLaw):
         task_view, recurrent = split_memory(memory, self.task.action_size, self.task.task_memory_size)
         observation, task_memory = self.task.observe(sensors, command, task_view)
         return Percept(observation, task_memory, recurrent)
+
+    def recurrent(self, memory: Tensor) -> Tensor:
+        """The actor's recurrent state ``[batch, size]`` in a packed memory."""
+        return split_memory(memory, self.task.action_size, self.task.task_memory_size)[1]
 
     def act(self, percept: Percept, action: Tensor, recurrent: Tensor) -> LawOutput:
         """Send ``action``, clamped to −1…1, and remember it."""
@@ -100,7 +107,7 @@ class Actor(nn.Module):
 class GatedCell(nn.Module):
     """Gated recurrent unit (Cho et al. 2014, in PyTorch's arrangement), written out so that it exports as plain matrix products.
 
-        r, z = σ(W x + U h);  n = tanh(W_n x + r ∘ U_n h);  h' = (1 − z) ∘ n + z ∘ h
+    r, z = σ(W x + U h);  n = tanh(W_n x + r ∘ U_n h);  h' = (1 − z) ∘ n + z ∘ h
     """
 
     def __init__(self, input_size: int, size: int) -> None:

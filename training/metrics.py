@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
 import json
+import os
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from robots.errors import TetherError
 from training.config import TrainConfig
@@ -16,7 +18,7 @@ NAME = "metrics.jsonl"
 
 
 class Metrics:
-    """One JSON line an iteration in ``metrics.jsonl``; it holds nothing that depends on the clock, so that a resumed run writes the same bytes.
+    """One JSON line an iteration in ``metrics.jsonl``, of nothing that depends on the clock, so that a resumed run writes the same bytes.
 
     Args:
         run_dir: the run's directory.
@@ -32,14 +34,16 @@ class Metrics:
         self.wandb = _start_wandb(wandb, run_dir) if wandb else None
         self.tensorboard = tensorboard
         self.writer: Any = None
-        self.file: TextIO | None = None
+        self.file: IO[str] | None = None
 
     def begin(self) -> None:
         """Start an empty file."""
         self._open("w")
 
     def resume(self, size: int) -> None:
-        """Go on after the first ``size`` bytes."""
+        """Go on after the first ``size`` bytes; raises `TetherError` when there are fewer."""
+        if not self.path.exists() or self.path.stat().st_size < size:
+            raise TetherError(f"{self.path} is shorter than the checkpoint says; restore the run directory as it was, or train again")
         with self.path.open("ab") as file:
             file.truncate(size)
         self._open("a")
@@ -66,9 +70,10 @@ class Metrics:
             self.wandb.log(numbers, step=metrics["iteration"])
 
     def flush(self) -> None:
-        """Hand everything to the operating system."""
+        """Put everything on the disk."""
         if self.file is not None:
             self.file.flush()
+            os.fsync(self.file.fileno())
 
     def close(self) -> None:
         """Close all."""
@@ -89,7 +94,7 @@ def _summary_writer(directory: Path) -> Any:
 
 def _start_wandb(project: str, run_dir: Path) -> Any:
     try:
-        import wandb
+        wandb = importlib.import_module("wandb")
     except ImportError as error:
         raise TetherError("logging to W&B needs the package wandb: pip install wandb, or leave --wandb out") from error
     return wandb.init(project=project, dir=str(run_dir), name=run_dir.name)
@@ -121,7 +126,8 @@ class Progress:
         speed = (env_steps - steps) / max(now - start, 1e-6)
         total = env_steps // iteration * self.config.iterations
         left = f"{(total - env_steps) / speed:.0f} s left" if speed else "…"
-        parts = [f"{iteration / self.config.iterations:4.0%}", f"{env_steps / 1e6:.2f}/{total / 1e6:.2f} M steps", f"{speed / 1e3:.0f}k steps/s"]
+        done = f"{env_steps / 1e6:.2f}/{total / 1e6:.2f} M steps"
+        parts = [f"{iteration / self.config.iterations:4.0%}", done, f"{speed / 1e3:.0f}k steps/s"]
         if metrics.get("return") is not None:
             parts += [f"return {metrics['return']:.1f}", f"success {metrics['success']:.0%}"]
         return "  ".join([self.config.task, *parts, left])

@@ -1,14 +1,14 @@
 """Proximal policy optimisation (Schulman et al. 2017, arXiv 1707.06347) in one file.
 
-Every iteration: roll the law out in all environments for ``horizon`` steps (`PPO.collect`), estimate advantages (`advantages`), then take a few
-gradient steps (`PPO.improve`) on
+Every iteration: roll the law out in all environments for ``horizon`` steps (`PPO.collect`), estimate advantages (`PPO.prepare`), then
+take a few gradient steps (`PPO.improve`) on
 
     L = mean max(−A ρ, −A clip(ρ, 1 ± ε)) + c_v mean (V − R)² / 2 − c_e H,    ρ = π(a|o) / π_old(a|o)
 
 The critic is asymmetric: it sees the actor's observation and what only simulation knows. Observations are normalised inside the law, with
-statistics that change only between iterations; returns are normalised for the critic. Episodes that run out of time are bootstrapped with the
-value of the state they were cut at; failures are not. The law's memory is carried from one roll-out to the next. A recurrent actor is trained by
-back-propagation through each roll-out, from the memory it had at the roll-out's start.
+statistics that change only between iterations; returns are normalised for the critic. Episodes that run out of time are bootstrapped with
+the value of the state they were cut at; failures are not. The law's memory is carried from one roll-out to the next. A recurrent actor is
+trained by back-propagation through each roll-out, from the memory it had at the roll-out's start.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from robots.errors import TetherError
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
-from training.learned_law import LearnedLaw, perceptron
+from training.learned_law import LearnedLaw, Percept, perceptron
 from training.normalizer import RunningNormalizer
 
 
@@ -65,6 +65,17 @@ class PPOConfig:
     critic_activation: str = "tanh"
 
 
+class Step(NamedTuple):
+    """One control step of every environment, ``[num_envs, …]``; see `Rollout`. ``mean`` is the action without noise."""
+
+    observation: Tensor
+    critic_observation: Tensor
+    action: Tensor
+    mean: Tensor
+    reward: Tensor
+    done: Tensor
+
+
 class Rollout(NamedTuple):
     """``horizon`` steps of every environment, ``[horizon, num_envs, …]``.
 
@@ -102,7 +113,8 @@ class Batch(NamedTuple):
 
     def environments(self, chosen: Tensor) -> Batch:
         """The share of the environments with the indices ``chosen``."""
-        return Batch(*(part[:, chosen] for part in self[:-1]), self.recurrent[chosen])
+        parts = {name: part[:, chosen] for name, part in self._asdict().items() if name != "recurrent"}
+        return Batch(**parts, recurrent=self.recurrent[chosen])
 
 
 def advantages(rewards: Tensor, values: Tensor, done: Tensor, discount: float, trace: float) -> Tensor:
@@ -163,7 +175,7 @@ class PPO:
         self.sensors, self.command = environment.reset()
         environment.stagger(config.horizon)
         self.memory = law.initial_memory(environment.num_envs, self.device)
-        size = len(law.task.observation_names) + environment.privileged().shape[1]
+        size = self.critic_observation(law.perceive(self.sensors, self.command, self.memory)).shape[1]
         self.critic_normalizer = RunningNormalizer(size).to(self.device)
         self.return_normalizer = RunningNormalizer(1).to(self.device)
         self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
@@ -198,42 +210,51 @@ class PPO:
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Roll the law out for ``horizon`` steps; its memory and the episodes go on from where the last roll-out stopped."""
-        law, environment = self.law, self.environment
-        steps: list[tuple[Tensor, ...]] = []
-        noise = torch.randn(self.config.horizon, environment.num_envs, law.task.action_size, generator=self.generator, device=self.device)
-        noise *= self.log_std.exp()
-        recurrent_start: Tensor | None = None
+        size = (self.config.horizon, self.environment.num_envs, self.law.task.action_size)
+        noise = torch.randn(size, generator=self.generator, device=self.device) * self.log_std.exp()
+        recurrent = self.law.recurrent(self.memory)
+        steps: list[Step] = []
         for t in range(self.config.horizon):
-            percept = law.perceive(self.sensors, self.command, self.memory)
-            recurrent_start = percept.recurrent if recurrent_start is None else recurrent_start
-            critic_observation = torch.cat([percept.observation, environment.privileged()], dim=1)
-            mean, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
-            action = mean + noise[t]
-            output = law.act(percept, action, recurrent)
-            age = environment.age
-            step = environment.step(output.actuation)
-            self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
-            reward, done = torch.stack(list(step.rewards.values())).sum(0), step.terminated | step.truncated
-            self.episodes.record(age, reward, step.tracking_error)
-            if done.any():
-                self.episodes.finish(age, step.terminated, step.truncated)
-                reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
-                self.sensors, self.command = environment.reset(done)
-                self.memory = self.memory * (~done).unsqueeze(1)
-            steps.append((percept.observation, critic_observation, action, mean, reward, done))
-        last = law.perceive(self.sensors, self.command, self.memory).observation
-        observations, critic_observations, actions, means, rewards, done = (torch.stack(part) for part in zip(*steps, strict=True))
-        critic_observations = torch.cat([critic_observations, torch.cat([last, environment.privileged()], dim=1).unsqueeze(0)])
-        if not torch.isfinite(critic_observations).all() or not torch.isfinite(rewards).all():
-            raise NotFinite({"critic_observations": critic_observations, "actions": actions, "rewards": rewards})
-        assert recurrent_start is not None
-        log_probabilities = log_probability(actions, means, self.log_std)
-        return Rollout(observations, critic_observations, actions, log_probabilities, rewards, done, recurrent_start)
+            steps.append(self.advance(noise[t]))
+            if not math.isfinite(steps[-1].reward.sum()):
+                raise NotFinite("reward", _stacked(steps))
+        observations, critic_observations, actions, means, rewards, done = _stacked(steps)
+        last = self.critic_observation(self.law.perceive(self.sensors, self.command, self.memory))
+        return Rollout(
+            observations=observations,
+            critic_observations=torch.cat([critic_observations, last.unsqueeze(0)]),
+            actions=actions,
+            log_probabilities=log_probability(actions, means, self.log_std),
+            rewards=rewards,
+            done=done,
+            recurrent=recurrent,
+        )
+
+    def advance(self, noise: Tensor) -> Step:
+        """One control step of every environment, and new episodes where one ended."""
+        law, environment, age = self.law, self.environment, self.environment.age
+        percept = law.perceive(self.sensors, self.command, self.memory)
+        critic_observation = self.critic_observation(percept)
+        mean, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
+        output = law.act(percept, mean + noise, recurrent)
+        step = environment.step(output.actuation)
+        self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
+        reward, done = sum(step.rewards.values(), torch.zeros_like(step.tracking_error)), step.terminated | step.truncated
+        self.episodes.record(age, reward, step.tracking_error)
+        if done.any():
+            self.episodes.finish(age, step.terminated, step.truncated)
+            reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
+            self.sensors, self.command = environment.reset(done)
+            self.memory = torch.where(done.unsqueeze(1), 0.0, self.memory)
+        return Step(percept.observation, critic_observation, mean + noise, mean, reward, done)
+
+    def critic_observation(self, percept: Percept) -> Tensor:
+        """The actor's observation and what only simulation knows ``[num_envs, size]``."""
+        return torch.cat([percept.observation, self.environment.privileged()], dim=1)
 
     def final_value(self) -> Tensor:
         """Value ``[num_envs]`` of the present states, before any reset."""
-        observation = self.law.perceive(self.sensors, self.command, self.memory).observation
-        return self.value(torch.cat([observation, self.environment.privileged()], dim=1))
+        return self.value(self.critic_observation(self.law.perceive(self.sensors, self.command, self.memory)))
 
     def value(self, critic_observation: Tensor) -> Tensor:
         """V ``[…]`` in the units of the reward."""
@@ -278,6 +299,8 @@ class PPO:
                 if self.config.target_kl:
                     self.adapt(report[2].item())
         policy, value, divergence, clipped = torch.stack(losses).mean(0).tolist()
+        if not math.isfinite(policy + value):
+            raise NotFinite("loss", batch)
         return {"policy_loss": policy, "value_loss": value, "kl": divergence, "clipped": clipped}
 
     def minibatches(self, batch: Batch) -> list[Batch]:
@@ -350,10 +373,13 @@ class PPO:
 
 
 class NotFinite(TetherError):
-    """A roll-out with NaN or infinity; carries the tensors, ``[horizon, num_envs, …]``, for whoever can write them somewhere."""
+    """A reward or loss that is NaN or infinite; carries the tensors that led to it, ``[steps, num_envs, …]`` by name."""
 
-    def __init__(self, rollout: Mapping[str, Tensor]) -> None:
-        finite = torch.stack([torch.isfinite(part).flatten(2).all(2)[: len(rollout["rewards"])] if part.dim() > 2 else torch.isfinite(part) for part in rollout.values()]).all(0)
-        step, environment = (~finite).nonzero()[0].tolist() if not finite.all() else (len(finite), 0)
-        super().__init__(f"a state or reward is not finite, first at step {step} of the roll-out in environment {environment}")
-        self.rollout = dict(rollout)
+    def __init__(self, what: str, tensors: NamedTuple) -> None:
+        super().__init__(f"a {what} is not finite")
+        self.tensors: dict[str, Tensor] = dict(tensors._asdict())
+
+
+def _stacked(steps: list[Step]) -> Step:
+    """All steps, ``[steps, num_envs, …]``."""
+    return Step(*(torch.stack(part) for part in zip(*steps, strict=True)))

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +29,9 @@ from training.wall_clock import since_command_start
 CHECK_SEED = 1_000_003  # added to the seed: checks draw other episodes than training
 
 
-def train(config: TrainConfig, run_dir: Path, *, resume: bool = False, progress: bool = False, tensorboard: bool = True, wandb: str = "") -> dict[str, Any]:
+def train(
+    config: TrainConfig, run_dir: Path, *, resume: bool = False, progress: bool = False, tensorboard: bool = True, wandb: str = ""
+) -> dict[str, Any]:
     """Train from the start, or go on from the checkpoint in ``run_dir``.
 
     Args:
@@ -38,12 +43,13 @@ def train(config: TrainConfig, run_dir: Path, *, resume: bool = False, progress:
         wandb: log to this W&B project as well.
 
     Returns:
-        ``wall_time_s`` (from the start of the process to the checkpoint), ``compile_time_s``, ``env_steps``, ``checkpoint``, ``iterations``,
-        ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
+        ``wall_time_s`` (from the start of the process to the checkpoint), ``compile_time_s``, ``env_steps``, ``checkpoint``,
+        ``iterations``, ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
 
     Raises:
-        TetherError: for a configuration that does not work here or is not the run's own; `NotFinite` with the roll-out dumped into the run directory.
-        KeyboardInterrupt: after writing a checkpoint.
+        TetherError: for a configuration that does not work here or is not the run's own, and for numbers that are not finite, with what
+            led to them written into the run directory.
+        KeyboardInterrupt: on Ctrl-C, once the iteration is done and a checkpoint written; on a second one at once.
     """
     run = Run(config, run_dir, Metrics(run_dir, tensorboard=tensorboard, wandb=wandb), Progress(config, enabled=progress))
     if resume:
@@ -51,14 +57,13 @@ def train(config: TrainConfig, run_dir: Path, *, resume: bool = False, progress:
     else:
         run.begin()
     try:
-        stopped = run.loop()
-    except KeyboardInterrupt:
-        run.save()
-        raise
+        with finish_iteration_on_interrupt(run):
+            stopped = run.loop()
     except NotFinite as error:
         dump = run_dir / "not_finite.pt"
-        torch.save(error.rollout, dump)
-        raise TetherError(f"{error}; the roll-out is in {dump}, the last checkpoint in {run_dir / checkpoint.NAME}") from error
+        torch.save(error.tensors, dump)
+        where = f"iteration {run.iteration + 1}; what led to it is in {dump}, the last checkpoint in {run_dir}"
+        raise TetherError(f"{error} in {where}") from error
     finally:
         run.close()
     return run.result(stopped)
@@ -77,6 +82,7 @@ class Run:
         environment = make_environment(config, self.task, config.num_envs, config.seed)
         self.algorithm = PPO(self.law, environment, config.ppo, config.seed)
         self.best: dict[str, Any] | None = None
+        self.interrupted = False
 
     @property
     def iteration(self) -> int:
@@ -102,7 +108,8 @@ class Run:
         state = checkpoint.load(self.run_dir, self.config.device)
         different = differences(self.config, config_from_dict(state["config"]))
         if different:
-            raise TetherError(f"this is not the configuration {self.run_dir} was trained with ({'; '.join(different)}); start a new run for another")
+            found = "; ".join(different)
+            raise TetherError(f"this is not the configuration {self.run_dir} was trained with ({found}); start a new run for another")
         self.algorithm.load_state_dict(state["algorithm"])
         self.best = state["best"]
         self.metrics.resume(state["metrics_bytes"])
@@ -130,6 +137,9 @@ class Run:
             if self.best and self.best["check"]["success"] >= self.config.stop_success:
                 self.save()
                 return f"a check reached {self.best['check']['success']:.1%} success"
+            if self.interrupted:
+                self.save()
+                raise KeyboardInterrupt
             if self.is_due(self.config.checkpoint_every) or self.iteration == self.config.iterations:
                 self.save()
         return f"all {self.config.iterations} iterations done"
@@ -164,6 +174,24 @@ class Run:
             "stopped": stopped,
             "run_dir": str(self.run_dir),
         }
+
+
+@contextmanager
+def finish_iteration_on_interrupt(run: Run) -> Iterator[None]:
+    """Let the first SIGINT end the run after its iteration, so that the checkpoint is one an uninterrupted run would have written too."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def interrupt(signum: int, frame: Any) -> None:
+        run.interrupted = True
+        signal.signal(signal.SIGINT, previous)
+
+    previous = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, previous)
 
 
 def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int) -> Environment:

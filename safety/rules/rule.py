@@ -17,6 +17,7 @@ import numpy as np
 
 from robots.contract import Contract
 from robots.description import Limits, Robot
+from robots.errors import TetherError
 from safety.envelope import tighten
 from safety.rules.signals import NEEDS, Columns, Samples, samples
 
@@ -24,6 +25,7 @@ When = Literal["policy", "sent", "always"]
 Verdict = Literal["satisfied", "violated", "not judged"]
 
 GAP_PERIODS = 5.0  # a longer gap would have tripped the clock guard: what happened in it is unknown
+TIME_EPS_S = 1e-6  # stamps are subtracted in floating point
 FLOAT32_EPS = float(np.finfo(np.float32).eps)
 
 
@@ -120,13 +122,20 @@ def judge(rule: Rule, columns: Columns, period_s: float) -> Judgement:
         period_s: control period, for rates and gaps.
 
     Raises:
-        TetherError: if the log lacks the signal.
+        TetherError: if the log lacks the signal, or it has another number of channels than the rule has bounds.
     """
     found = samples(columns, rule.signal)
+    for bounds in (rule.lower, rule.upper):
+        if len(bounds) > 1 and len(bounds) != len(found.channels):
+            raise TetherError(
+                f"rule {rule.name!r} has {len(bounds)} bounds for {len(found.channels)} channels: {', '.join(found.channels)}"
+            )
     elapsed = elapsed_s(columns)
     applies = _applies(rule, columns)
     with np.errstate(invalid="ignore"):
-        inside = applies & ~((elapsed < rule.from_s) | (elapsed > rule.to_s))  # a time that is not a number stays in, and in doubt
+        inside = applies & ~(
+            (elapsed < rule.from_s - TIME_EPS_S) | (elapsed > rule.to_s + TIME_EPS_S)
+        )  # a time that is not a number stays in, and in doubt
     if rule.rate:
         found, inside = _rates(found, inside, applies, columns, period_s)
     margins = _margins(rule, found)

@@ -1,6 +1,7 @@
 """Ground at z = 0 under a quadrotor: more lift close above it, and contact. Smooth, and exactly zero out of reach.
 
-Every rotor hub carries a sphere that the ground pushes back; feature-major tensors as in `sim.quadrotor_dynamics`.
+Every rotor hub carries a sphere that the ground pushes back. The base is taken to be at the centre of mass, from which it is millimetres
+away. Feature-major tensors as in `sim.quadrotor_dynamics`.
 """
 
 from __future__ import annotations

@@ -15,6 +15,7 @@ from torch import Tensor
 from robots.description import GRAVITY, Quadrotor, Robot
 from robots.errors import TetherError, unknown
 from sim import quadrotor_dynamics as dynamics
+from sim.action_delay import MAX_ACTION_DELAY_S, history_length, shares, takeover_times
 from sim.devices import available_device
 from sim.ground import REACH_M, touching
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, Parameters, constants, geometry, nominal
@@ -22,7 +23,6 @@ from sim.quadrotor_dynamics import State
 from sim.rate_loop import control, rate_loop, rotor_speeds
 from sim.simulator import Simulator
 
-MAX_ACTION_DELAY_S = 0.02
 MODES = ("ctbr", "rotor_thrusts")
 SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque")
 POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
@@ -82,19 +82,19 @@ class QuadrotorSimulator(Simulator):
         self.num_envs, self.actuation_mode = num_envs, actuation_mode
         self.control_dt, self.physics_dt, self.substeps = control_dt, control_dt / substeps, substeps
         self.device, self.dtype = available_device(device), dtype
-        self._geometry = geometry(robot, self.device, dtype)
+        self._geometry = geometry(robot, self.physics_dt, self.device, dtype)
         self._loop = rate_loop(robot, self.physics_dt, self.device, dtype)
         signals = robot.actuation(actuation_mode)
         self._lower, self._upper, self._safe = (
-            self._column([value for signal in signals for value in getattr(signal, bound)]) for bound in ("lower", "upper", "safe")
+            self._column([value for signal in signals for value in getattr(signal, name)]) for name in ("lower", "upper", "safe")
         )
         bounds = [BOUNDS.get(name, ANY) for name, width in PARAMETER_WIDTHS.items() for _ in range(width)]
         self._lowest, self._highest = self._column([low for low, _ in bounds]), self._column([high for _, high in bounds])
         self._rest = self._resting()
         self._state = self._rest.expand(-1, num_envs).clone()
         self._last_velocity = torch.zeros_like(self._state[:3])
-        history = 1 + math.ceil(MAX_ACTION_DELAY_S / control_dt - 1e-6)
-        self._history = self._safe.expand(history, -1, num_envs).clone()
+        self._history = self._safe.expand(history_length(control_dt), -1, num_envs).clone()
+        self._takeover = takeover_times(control_dt, substeps).to(self.device, dtype)
         self._parameters = self._column(nominal(robot)).expand(-1, num_envs).clone()
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
@@ -111,10 +111,10 @@ class QuadrotorSimulator(Simulator):
     def _refresh(self) -> None:
         """Recompute what depends on parameters and wrench."""
         p = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
-        self._constants = constants(self.robot, self.physics_dt, p, self._force, self._torque, self._given)
+        self._constants = constants(self.robot, self._geometry, p, self._force, self._torque, self._given)
         self._centre_of_mass = p.centre_of_mass
         if self._given.delay:
-            self._shares = delay_shares(p.action_delay[0], self.substeps, self.physics_dt, self.control_dt, len(self._history))
+            self._shares = shares(p.action_delay[0], self._takeover, self.physics_dt)
 
     # --- state ---
 
@@ -286,16 +286,3 @@ class QuadrotorSimulator(Simulator):
 def _within(name: str) -> str:
     low, high = BOUNDS.get(name, ANY)
     return f" ({low:g}…{high:g})" if name in BOUNDS else ""
-
-
-def delay_shares(delay: Tensor, substeps: int, physics_dt: float, control_dt: float, history: int) -> Tensor:
-    """Share of each sub-step during which each of the latest commands is in effect, newest first, ``[substeps, history, 1, n]``.
-
-    The command issued h periods ago takes effect at delay − h·control_dt from now, so that of a sub-step that ends at t the share
-    (t − delay + h·control_dt)/physics_dt, within 0…1, belongs to it or a newer one. ``delay`` is ``[n]`` seconds.
-    """
-    end = physics_dt * torch.arange(1, substeps + 1, device=delay.device, dtype=delay.dtype).view(-1, 1, 1)
-    age = control_dt * torch.arange(history - 1, device=delay.device, dtype=delay.dtype).view(1, -1, 1)
-    newer = ((end - delay + age) / physics_dt).clamp(0.0, 1.0)
-    none, all_of_it = torch.zeros_like(newer[:, :1]), torch.ones_like(newer[:, :1])
-    return torch.diff(torch.cat((none, newer, all_of_it), dim=1), dim=1).unsqueeze(2)

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robots.description import GRAVITY, Quadrotor
+from sim.quaternions import PRODUCT, ROTATION, quadratic
 
 
 class Parameters(NamedTuple):
@@ -70,6 +71,8 @@ class Geometry(NamedTuple):
         rotation: q qᵀ to R, row by row, ``[9, 16]``.
         hubs: rotor positions, ``[3, 4, 1]``.
         contact_radius: of the sphere about each [m].
+        times: beginning, middle and end of a sub-step [s], ``[1, 3, 1]``.
+        gravity: [m/s²], ``[3, 1]``.
     """
 
     rotors: Tensor
@@ -79,10 +82,12 @@ class Geometry(NamedTuple):
     rotation: Tensor
     hubs: Tensor
     contact_radius: float
+    times: Tensor
+    gravity: Tensor
 
 
-def geometry(robot: Quadrotor, device: torch.device, dtype: torch.dtype) -> Geometry:
-    """Matrices of ``robot``."""
+def geometry(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dtype) -> Geometry:
+    """Matrices of ``robot`` for sub-steps of ``dt`` seconds."""
 
     def matrix(rows: list[list[float]]) -> Tensor:
         return torch.tensor(rows, device=device, dtype=dtype)
@@ -91,7 +96,7 @@ def geometry(robot: Quadrotor, device: torch.device, dtype: torch.dtype) -> Geom
     spin = [float(rotor.spin) for rotor in robot.rotors]
     zero, one = [0.0] * 4, [1.0] * 4
     momentum = [robot.rotor_inertia_kg_m2 * robot.rotor_speed_max_rad_s * sign for sign in spin]
-    attitude = _attitude(device, dtype)
+    turning = 0.5 * quadratic(PRODUCT, "wxyzabc", device, dtype)
     return Geometry(
         rotors=matrix(
             [
@@ -108,39 +113,13 @@ def geometry(robot: Quadrotor, device: torch.device, dtype: torch.dtype) -> Geom
         ),
         speed_sum=matrix([[robot.rotor_speed_max_rad_s] * 4]),
         permute=matrix([[0, 1, 0], [1, 0, 0], [1, 0, 0], [0, 0, 1], [0, 0, 1], [0, 1, 0]]),
-        attitude=attitude,
-        rotation=attitude[:9].view(9, 4, 7)[:, :, :4].reshape(9, 16).contiguous(),
+        attitude=torch.cat((quadratic(ROTATION, "wxyzabc", device, dtype), turning)),
+        rotation=quadratic(ROTATION, "wxyz", device, dtype),
         hubs=matrix([x, y, z]).unsqueeze(-1),
         contact_radius=robot.contact_radius_m,
+        times=matrix([[0.0, 0.5 * dt, dt]]).unsqueeze(-1),
+        gravity=matrix([[0.0], [0.0], [-GRAVITY]]),
     )
-
-
-# Each row of R and of q̇ = ½ q ⊗ (0, ω) as a sum of products of (w, x, y, z) with (w, x, y, z, a, b, c), ω = (a, b, c).
-ATTITUDE = (
-    "+ww +xx -yy -zz",
-    "+xy +xy -wz -wz",
-    "+xz +xz +wy +wy",
-    "+xy +xy +wz +wz",
-    "+ww -xx +yy -zz",
-    "+yz +yz -wx -wx",
-    "+xz +xz -wy -wy",
-    "+yz +yz +wx +wx",
-    "+ww -xx -yy +zz",
-    "-xa -yb -zc",
-    "+wa +yc -zb",
-    "+wb +za -xc",
-    "+wc +xb -ya",
-)
-
-
-def _attitude(device: torch.device, dtype: torch.dtype) -> Tensor:
-    matrix = torch.zeros(13, 28, device=device, dtype=dtype)
-    for row, terms in enumerate(ATTITUDE):
-        for term in terms.split():
-            sign, first, second = tuple(term)
-            factor = 0.5 if second in "abc" else 1.0
-            matrix[row, 7 * "wxyz".index(first) + "wxyzabc".index(second)] += factor if sign == "+" else -factor
-    return matrix
 
 
 class Constants(NamedTuple):
@@ -190,30 +169,33 @@ class Given(NamedTuple):
     rotor_drag: bool = False
 
 
-def constants(robot: Quadrotor, dt: float, p: Parameters, force: Tensor | None, torque: Tensor | None, given: Given) -> Constants:
+def constants(robot: Quadrotor, g: Geometry, p: Parameters, force: Tensor | None, torque: Tensor | None, given: Given) -> Constants:
     """What `substep` needs of the parameters, an external force in the world and torque in the body frame ``[3, n]``."""
-    times = p.mass.new_tensor([[[0.0], [0.5 * dt], [dt]]])
-    (rise, rise_slope), (fall, fall_slope) = (
-        _lag(times, tau * p.motor_time_scale, p.torque_scale) for tau in (robot.motor_rise_s, robot.motor_fall_s)
-    )
-    symmetric = robot.motor_rise_s == robot.motor_fall_s
+    rise, rise_slope = _lag(g.times, robot.motor_rise_s * p.motor_time_scale, p.torque_scale)
+    lag_excess, slope_excess = None, None
+    if robot.motor_fall_s != robot.motor_rise_s:
+        fall, fall_slope = _lag(g.times, robot.motor_fall_s * p.motor_time_scale, p.torque_scale)
+        lag_excess, slope_excess = fall - rise, fall_slope - rise_slope
     per_mass, per_inertia = p.mass.reciprocal(), p.inertia.reciprocal()
-    gravity = p.mass.new_tensor([[0.0], [0.0], [-GRAVITY]])
-    (jx, jy, jz), (kx, ky, kz), (cx, cy, _) = p.inertia.unbind(), per_inertia.unbind(), p.centre_of_mass.unbind()
-    zero = torch.zeros_like(kx)
-    c0, c1, c2 = (p.thrust_scale.unsqueeze(1) * coefficient for coefficient in robot.thrust_curve_n)
+    (jx, jy, jz), (kx, ky, kz) = p.inertia.unbind(), per_inertia.unbind()
+    offset_gain = None
+    if given.offset:
+        cx, cy, _ = p.centre_of_mass.unbind()
+        offset_gain = torch.stack((-cy * kx, cx * ky, torch.zeros_like(kx))).mul(p.mass).unsqueeze(1)
+    scale = p.thrust_scale.unsqueeze(1)
+    c0, c1, c2 = (scale * coefficient for coefficient in robot.thrust_curve_n)
     return Constants(
         lag=rise,
         slope=rise_slope,
-        lag_excess=None if symmetric else fall - rise,
-        slope_excess=None if symmetric else fall_slope - rise_slope,
+        lag_excess=lag_excess,
+        slope_excess=slope_excess,
         thrust=(c0, c1, c2),
         rotor_gain=torch.cat((per_mass.expand(3, -1), torch.stack((kx, ky, kz * p.torque_scale[0])), per_inertia)).unsqueeze(1),
         rotor_offset=None if torque is None else _rows(torque * per_inertia),
-        offset_gain=torch.stack((-cy * kx, cx * ky, zero)).mul(p.mass).unsqueeze(1) if given.offset else None,
+        offset_gain=offset_gain,
         drag=p.drag * per_mass,
         rotor_drag=(p.rotor_drag * per_mass).unsqueeze(1) if given.rotor_drag else None,
-        acceleration=gravity if force is None else torch.addcmul(gravity, force, per_mass),
+        acceleration=g.gravity if force is None else torch.addcmul(g.gravity, force, per_mass),
         wind=p.wind if given.wind else None,
         coupling=torch.stack(((jy - jz) * kx, (jz - jx) * ky, (jx - jy) * kz)),
         inverse_inertia=per_inertia,

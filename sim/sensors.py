@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
+from sim.quaternions import PRODUCT, quadratic
 
 QUATERNION = ("w", "x", "y", "z")
 
@@ -39,6 +40,7 @@ class SensorModel:
         self.sensors, self.num_envs, self.max_delay = tuple(sensors), num_envs, max_delay
         self.generator, self.device, self.dtype = generator, torch.device(device), dtype
         self.widths = {sensor.name: 3 if sensor.channels == QUATERNION else sensor.size for sensor in sensors}
+        self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
         self._noise, self._bias = torch.zeros(2, num_envs, total, device=device, dtype=dtype)
         self._delay = torch.zeros(num_envs, 1, device=device, dtype=torch.long)
@@ -103,7 +105,7 @@ class SensorModel:
         drawn = torch.randn(self._noise.shape, generator=self.generator, device=self.device, dtype=self.dtype)
         errors = torch.addcmul(self._bias, self._noise, drawn).split(list(self.widths.values()), dim=1)
         return {
-            sensor.name: rotated(value, error) if sensor.channels == QUATERNION else value + error
+            sensor.name: rotated(value, error, self._product) if sensor.channels == QUATERNION else value + error
             for sensor, value, error in zip(self.sensors, delayed, errors, strict=True)
         }
 
@@ -139,11 +141,10 @@ class SensorModel:
         self.generator.set_state(state["generator"])
 
 
-def rotated(quaternion: Tensor, vector: Tensor) -> Tensor:
-    """q ⊗ exp(½ v) for rotation vectors v in the body frame ``[n, 3]``, normalised. Off by |v|³/12: below 1e-5 rad up to 2°."""
-    w, x, y, z = quaternion.unbind(1)
-    a, b, c = (0.5 * vector).unbind(1)
-    turned = torch.stack(
-        (w - x * a - y * b - z * c, x + w * a + y * c - z * b, y + w * b + z * a - x * c, z + w * c + x * b - y * a), dim=1
-    )
+def rotated(quaternion: Tensor, vector: Tensor, product: Tensor) -> Tensor:
+    """q ⊗ exp(½ v) for rotation vectors v in the body frame ``[n, 3]``, normalised. Off by |v|³/12: below 1e-5 rad up to 2°.
+
+    ``product`` ``[12, 4]`` maps the products of elements of q and v to q ⊗ (0, ½ v).
+    """
+    turned = torch.addmm(quaternion, (quaternion.unsqueeze(2) * vector.unsqueeze(1)).flatten(1), product)
     return turned * turned.square().sum(1, keepdim=True).rsqrt()

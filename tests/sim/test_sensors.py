@@ -77,7 +77,7 @@ def test_quaternion_noise_is_a_small_rotation() -> None:
 
 def test_rotated_is_the_quaternion_exponential() -> None:
     true, vector = truth(1)[ORIENTATION].double(), torch.tensor([[0.01, -0.02, 0.015]], dtype=torch.float64)
-    np.testing.assert_allclose(rotation_vectors(rotated(true, vector), true), vector, atol=1e-5)
+    np.testing.assert_allclose(rotation_vectors(rotated(true, vector, model()._product.double()), true), vector, atol=1e-5)
 
 
 def test_bias_is_constant_and_per_environment() -> None:

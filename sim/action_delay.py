@@ -1,0 +1,33 @@
+"""Commands that take effect later, resolved within physics sub-steps: each sub-step gets the mean of the commands in effect during it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+MAX_ACTION_DELAY_S = 0.02
+
+
+def history_length(control_dt: float) -> int:
+    """How many of the latest commands can be in effect during one control period."""
+    return 1 + math.ceil(MAX_ACTION_DELAY_S / control_dt - 1e-6)
+
+
+def takeover_times(control_dt: float, substeps: int) -> Tensor:
+    """Time from issuing each command but the oldest to the end of each sub-step of this period, newest first, ``[substeps, history − 1, 1]``."""
+    ends = control_dt / substeps * torch.arange(1, substeps + 1, dtype=torch.float64)
+    ages = control_dt * torch.arange(history_length(control_dt) - 1, dtype=torch.float64)
+    return (ends.unsqueeze(1) + ages).unsqueeze(2)
+
+
+def shares(delay: Tensor, takeover: Tensor, physics_dt: float) -> Tensor:
+    """Share of each sub-step during which each of the latest commands is in effect, newest first, ``[substeps, history, 1, n]``.
+
+    A command takes effect ``delay`` ``[n]`` seconds after it was issued, so that of a sub-step which ends ``takeover`` seconds after that
+    the share (takeover − delay)/physics_dt, within 0…1, is its own or a newer one's.
+    """
+    newer = ((takeover - delay) / physics_dt).clamp(0.0, 1.0)
+    none, all_of_it = torch.zeros_like(newer[:, :1]), torch.ones_like(newer[:, :1])
+    return torch.diff(torch.cat((none, newer, all_of_it), dim=1), dim=1).unsqueeze(2)

@@ -115,18 +115,18 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def run_echo(rate_hz: float, seconds: float) -> dict[str, Any]:
+def run_echo(rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
     """Measure the echo node."""
-    with Process("benchmarks.dds_latency", ["--echo"]) as echo, _tester(rate_hz) as (tester, operator):
+    with Process("benchmarks.dds_latency", ["--echo", str(priority)]) as echo, _tester(rate_hz) as (tester, operator):
         operator.wait(lambda: operator.node.count_publishers("actuation") > 0, 15.0, "discovery of the echo node")
         operator.dwell(1.0)
         return tester.measure(echo.pid, seconds)
 
 
-def run_policy(policy: Path, rate_hz: float, seconds: float, folder: Path) -> dict[str, Any]:
+def run_policy(policy: Path, rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
     """Measure the policy node under ``policy``, with its recorder on."""
-    log = folder / f"{rate_hz:g}.mcap"
-    arguments = parameters({"policy": policy, "log": log, **PATIENT})
+    log = policy.with_suffix(".mcap")
+    arguments = parameters({"policy": policy, "log": log, "realtime_priority": priority, **PATIENT})
     with Process("tether_ros.policy_node", arguments) as pilot, _tester(rate_hz, pilot) as (tester, operator):
         operator.engage()
         operator.dwell(1.0)
@@ -172,13 +172,13 @@ def export(rate_hz: float, folder: Path) -> Path:
     return path
 
 
-def measure(rate_hz: float, seconds: float) -> dict[str, Any]:
+def measure(rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
     """Echo, policy, echo at one rate."""
     with tempfile.TemporaryDirectory() as name:
         policy = export(rate_hz, Path(name))
-        before = run_echo(rate_hz, seconds / 2)
-        flown = run_policy(policy, rate_hz, seconds, Path(name))
-        after = run_echo(rate_hz, seconds / 2)
+        before = run_echo(rate_hz, seconds / 2, priority)
+        flown = run_policy(policy, rate_hz, seconds, priority)
+        after = run_echo(rate_hz, seconds / 2, priority)
     return {"rate_hz": rate_hz, "seconds": seconds, "echo": summary(merged([before, after])), "policy": summary(flown)}
 
 
@@ -194,28 +194,35 @@ def table(results: list[dict[str, Any]]) -> str:
 
 
 def _echo(arguments: Sequence[str]) -> int:
-    return process.spin(Echo, arguments)
+    def make() -> Echo:
+        process.prioritise(int(arguments[2]))
+        return Echo()
+
+    return process.spin(make, arguments[:1])
 
 
 def _body(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser("dds_latency", description="Observation-to-command latency of the policy node beside an echo node.")
     parser.add_argument("--rates", type=float, nargs="+", default=[100.0, 500.0], metavar="HZ", help="default 100 500")
     parser.add_argument("--seconds", type=float, default=60.0, help="per node and rate (default 60)")
+    parser.add_argument("--realtime", type=int, default=0, metavar="PRIORITY", help="SCHED_FIFO priority of all three processes")
     parser.add_argument("--json", metavar="FILE", help="write the results there")
     options = parser.parse_args(arguments[1:])
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
+        process.prioritise(options.realtime)
         load = os.getloadavg()[0]
-        results = [measure(rate_hz, options.seconds) for rate_hz in options.rates]
+        results = [measure(rate_hz, options.seconds, options.realtime) for rate_hz in options.rates]
     finally:
         rclpy.try_shutdown()
     if options.json:
-        report = {"load_average_at_start": load, "cores": os.cpu_count(), "results": results}
+        report = {"load_average_at_start": load, "cores": os.cpu_count(), "realtime_priority": options.realtime, "results": results}
         Path(options.json).write_text(json.dumps(report, indent=2) + "\n")
-    print(f"{os.cpu_count()} cores, load average {load:.2f} at the start\n\n{table(results)}")
+    scheduling = f"SCHED_FIFO {options.realtime}" if options.realtime else "default scheduling"
+    print(f"{os.cpu_count()} cores, load average {load:.2f} at the start, {scheduling}\n\n{table(results)}")
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(process.run("dds_latency", _echo, ["echo"]) if sys.argv[1:] == ["--echo"] else process.run("dds_latency", _body))
+    sys.exit(process.run("dds_latency", _echo if "--echo" in sys.argv else _body))

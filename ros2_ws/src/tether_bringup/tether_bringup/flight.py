@@ -12,7 +12,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,19 @@ if TYPE_CHECKING:
 GOALS: tuple[Point, ...] = ((0.0, 0.0, 1.5), (1.0, 0.0, 1.5), (1.0, 1.0, 2.0), (0.0, 0.0, 1.0))
 START = {"start_position_m": (0.0, 0.0, 1.5), "start_rotation_rad": (0.7, -0.5, 0.0), "start_velocity_m_s": (1.0, -0.8, 0.4)}
 ARRIVED_M = 0.25
+PRIORITY = 10
+ROBOT, PILOT = "tether_sim.simulated_robot", "tether_ros.policy_node"
 LANDING_S = 30.0
 
 
-def fly(policy: str | Path, log: str | Path, seconds: float = 15.0, goals: Sequence[Point] = GOALS, seed: int = 0) -> dict[str, Any]:
+def fly(
+    policy: str | Path,
+    log: str | Path,
+    seconds: float = 15.0,
+    goals: Sequence[Point] = GOALS,
+    seed: int = 0,
+    options: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """Fly ``policy`` through ``goals`` and land; a summary for reports.
 
     Args:
@@ -39,6 +48,7 @@ def fly(policy: str | Path, log: str | Path, seconds: float = 15.0, goals: Seque
         seconds: time under the policy, shared evenly by the goals.
         goals: positions [m] in the world.
         seed: of the sensor noise.
+        options: more parameters for the policy node.
 
     Raises:
         TetherError: saying what kept the robot from flying, arriving, or landing.
@@ -50,21 +60,28 @@ def fly(policy: str | Path, log: str | Path, seconds: float = 15.0, goals: Seque
 
     checked = Policy.load(policy)
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
+    own_context = not rclpy.ok()
+    if own_context:
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        with (
-            Process("tether_sim.simulated_robot", parameters(robot_parameters(checked) | {"seed": seed})) as robot,
-            Process("tether_ros.policy_node", parameters({"policy": Path(policy).resolve(), "log": Path(log).resolve()})) as pilot,
-        ):
+        robot_options = robot_parameters(checked) | {"seed": seed}
+        pilot_options = {"policy": Path(policy).resolve(), "log": Path(log).resolve(), **scheduling(), **(options or {})}
+        with Process(ROBOT, parameters(robot_options)) as robot, Process(PILOT, parameters(pilot_options)) as pilot:
             return _operate(robot, pilot, checked, goals, seconds) | {"log": str(log)}
     finally:
-        rclpy.try_shutdown()
+        if own_context:
+            rclpy.try_shutdown()
 
 
 def robot_parameters(policy: Policy) -> dict[str, Any]:
     """What the simulated robot must be told to suit ``policy``."""
     contract = policy.contract
-    return {"robot": contract.robot, "actuation_mode": contract.actuation_mode, "rate_hz": float(contract.rate_hz), **START}
+    return {"robot": contract.robot, "actuation_mode": contract.actuation_mode, "rate_hz": float(contract.rate_hz), **scheduling(), **START}
+
+
+def scheduling() -> dict[str, int]:
+    """Ahead of this machine's other work where that is allowed: both processes hold control periods."""
+    return {"realtime_priority": PRIORITY if process.may_be_realtime(PRIORITY) else 0}
 
 
 def _operate(robot: Process, pilot: Process, policy: Policy, goals: Sequence[Point], seconds: float) -> dict[str, Any]:

@@ -15,7 +15,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray
@@ -27,11 +28,11 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from robots.errors import TetherError
-from tether_ros import options, qos
+from tether_ros import options, process, qos
 from tether_ros.parameters import declare, refuse
 from tether_ros.pilot import Pilot
 
-SUCCESS, FAILURE = TransitionCallbackReturn.SUCCESS, TransitionCallbackReturn.FAILURE
+SUCCESS = TransitionCallbackReturn.SUCCESS
 
 
 class PolicyNode(LifecycleNode):
@@ -48,6 +49,7 @@ class PolicyNode(LifecycleNode):
         super().__init__("policy_node", parameter_overrides=list(overrides), automatically_declare_parameters_from_overrides=True)
         self._values = declare(self, options.DECLARATIONS)
         options.guards(self._values)
+        process.prioritise(self._values["realtime_priority"])
         self.add_on_set_parameters_callback(self._on_parameters)
         self._pilot: Pilot | None = None
         self._publish_diagnostics = self.create_publisher(DiagnosticArray, "/diagnostics", qos.COMMAND).publish
@@ -58,29 +60,15 @@ class PolicyNode(LifecycleNode):
 
     def on_configure(self, state: Any) -> TransitionCallbackReturn:
         """Load, check and warm up the policy, open the log, open the topics of its contract."""
-        try:
-            self._pilot = Pilot(self, self._values)
-        except TetherError as error:
-            return self._refuse("configure", error)
-        # What lives now lives until shutdown; the collector need not walk it during a step.
-        gc.collect()
-        gc.freeze()
-        return SUCCESS
+        return self._attempt("configure", self._configure)
 
     def on_activate(self, state: Any) -> TransitionCallbackReturn:
         """Arm the runtime; control begins with fresh sensors and a fresh enable."""
-        assert self._pilot is not None
-        try:
-            self._pilot.activate()
-        except TetherError as error:
-            return self._refuse("activate", error)
-        return SUCCESS
+        return self._attempt("activate", lambda: self._configured.activate())
 
     def on_deactivate(self, state: Any) -> TransitionCallbackReturn:
         """Hand the robot to its own failsafe."""
-        assert self._pilot is not None
-        self._pilot.deactivate()
-        return SUCCESS
+        return self._attempt("deactivate", lambda: self._configured.deactivate())
 
     def on_cleanup(self, state: Any) -> TransitionCallbackReturn:
         """Close the log and forget the policy."""
@@ -98,9 +86,34 @@ class PolicyNode(LifecycleNode):
         if pilot is not None:
             pilot.close()
 
-    def _refuse(self, transition: str, error: TetherError) -> TransitionCallbackReturn:
-        self.get_logger().error(f"cannot {transition}: {error}")
-        return FAILURE
+    def on_error(self, state: Any) -> TransitionCallbackReturn:
+        """After an unexpected exception in a transition: let go of everything, back to unconfigured."""
+        self.stop()
+        return SUCCESS
+
+    def _configure(self) -> None:
+        self._pilot = Pilot(self, self._values)
+        # What lives now lives until shutdown; the collector need not walk it during a step.
+        gc.collect()
+        gc.freeze()
+
+    @property
+    def _configured(self) -> Pilot:
+        if self._pilot is None:
+            raise TetherError("not configured; configure the node first")
+        return self._pilot
+
+    def _attempt(self, transition: str, action: Callable[[], Any]) -> TransitionCallbackReturn:
+        """What the user can put right is a refusal in one line; anything else an error, which rclpy alone would swallow."""
+        try:
+            action()
+        except TetherError as error:
+            self.get_logger().error(f"cannot {transition}: {error}")
+            return TransitionCallbackReturn.FAILURE
+        except Exception:
+            self.get_logger().error(f"cannot {transition}: {traceback.format_exc()}")
+            return TransitionCallbackReturn.ERROR
+        return SUCCESS
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         changed = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._values}
@@ -125,11 +138,8 @@ class PolicyNode(LifecycleNode):
         return self._answer(response, "reset")
 
     def _answer(self, response: Trigger.Response, request: str) -> Trigger.Response:
-        if self._pilot is None:
-            response.success, response.message = False, "not configured; configure the node first"
-            return response
         try:
-            response.message = self._pilot.estop() if request == "estop" else self._pilot.reset()
+            response.message = self._configured.estop() if request == "estop" else self._configured.reset()
             response.success = True
         except TetherError as error:
             response.success, response.message = False, str(error)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 from geometry_msgs.msg import PoseStamped
 from lifecycle_msgs.msg import Transition
-from lifecycle_msgs.srv import ChangeState
+from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
@@ -22,6 +23,7 @@ from tether_ros import qos
 
 ENABLE_HZ = 20.0
 DISCOVERY_S = 15.0
+GREETING_S = 0.5
 SERVICE_S = 30.0  # configuring loads and checks a policy
 
 Point = tuple[float, float, float]
@@ -48,6 +50,7 @@ class Operator:
         self.position: Point | None = None
         self.enabled = False
         self._active = False
+        self._greeted = False
         self._frame = world_frame
         self._watch = watch
         self._target = target
@@ -56,6 +59,7 @@ class Operator:
         self.executor.add_node(self.node)
         self._change: Any = self.node.create_client(ChangeState, f"{target}/change_state")
         self._triggers: dict[str, Any] = {name: self.node.create_client(Trigger, f"{target}/{name}") for name in ("estop", "reset")}
+        self._lifecycle: Any = self.node.create_client(GetState, f"{target}/get_state")
         self._enable = self.node.create_publisher(Bool, f"{target}/enable", qos.COMMAND)
         self._goal = self.node.create_publisher(PoseStamped, "goal_pose", qos.COMMAND)
         self.node.create_subscription(String, f"{target}/state", self._on_state, qos.LATCHED)
@@ -75,6 +79,10 @@ class Operator:
         """Hand the robot to its own failsafe."""
         self.enabled = self._active = False
         self._transition("deactivate")
+
+    def lost(self) -> None:
+        """The policy node is known to be gone: there is nothing to deactivate."""
+        self.enabled = self._active = False
 
     def trigger(self, name: str) -> str:
         """Call ``estop`` or ``reset``; the node's answer. Raises `TetherError` if it refuses."""
@@ -148,15 +156,34 @@ class Operator:
         self.node.destroy_node()
 
     def _transition(self, name: str) -> None:
-        request = self._change.srv_type.Request(transition=Transition(label=name))
+        request = ChangeState.Request(transition=Transition(label=name))
         if not self._call(self._change, request, name).success:
             raise TetherError(f"{self._target} cannot {name}; its log says why")
 
     def _call(self, client: Any, request: Any, what: str) -> Any:
+        self._greet()
         self.wait(client.service_is_ready, DISCOVERY_S, f"{self._target} answering to {what}")
         future = client.call_async(request)
         self.wait(future.done, SERVICE_S, f"{what} of {self._target}")
         return future.result()
+
+    def _greet(self) -> None:
+        """Ask something harmless until it is answered.
+
+        A service may find its caller later than it is found, and then its answer is lost; of this node's clients the one used here was
+        created last, so whoever can answer it can answer all.
+        """
+        deadline = time.monotonic() + DISCOVERY_S
+        while not self._greeted:
+            self.wait(self._lifecycle.service_is_ready, DISCOVERY_S, f"discovery of {self._target}")
+            future = self._lifecycle.call_async(GetState.Request())
+            with suppress(TetherError):
+                self.wait(future.done, GREETING_S, "a greeting")
+            self._greeted = future.done()
+            if not self._greeted:
+                self._lifecycle.remove_pending_request(future)
+                if time.monotonic() > deadline:
+                    raise TetherError(f"{self._target} does not answer; is it alive?")
 
     def _on_state(self, message: String) -> None:
         self.state = message.data

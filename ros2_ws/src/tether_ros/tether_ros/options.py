@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.guards.config import GuardConfig
-from tether_ros.parameters import Declaration
+from tether_ros.parameters import REALTIME_PRIORITY, Declaration
 
 GUARDS = "guards."
 
@@ -25,6 +25,7 @@ DECLARATIONS = (
     Declaration("log", "", "path of the log to write, .mcap, replaced if it exists; empty for no log"),
     Declaration("require_enable", True, "lose control when ~/enable stops coming; false only where nobody can be hurt"),
     Declaration("world_frame", "odom", "frame that odometry and goals are in; messages of another one are refused"),
+    REALTIME_PRIORITY,
     *(_guard(item.name, item.default) for item in dataclasses.fields(GuardConfig)),
 )
 

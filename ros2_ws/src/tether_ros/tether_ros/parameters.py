@@ -58,6 +58,9 @@ class Declaration:
         return ""
 
 
+REALTIME_PRIORITY = Declaration("realtime_priority", 0, "SCHED_FIFO priority of the process; 0 leaves scheduling to the system", 0, 99)
+
+
 def declare(node: Node, declarations: Sequence[Declaration]) -> dict[str, Any]:
     """Declare on a node that was made with ``automatically_declare_parameters_from_overrides``; returns the values by name.
 

@@ -24,6 +24,7 @@ from tether_ros import diagnostics, messages, options, qos
 
 WARM_UP_STEPS = 20
 ACTUATION_DEADLINE_PERIODS = 2  # what the command topic offers
+WATCH_AFTER_PERIODS = 2.5  # silence is first looked for this long after an arrival: late enough to cost nothing while messages flow
 FAREWELL = Duration(seconds=0.2)  # how long a closing pilot waits until its last words are acknowledged
 
 
@@ -49,7 +50,11 @@ class Pilot:
         config = options.guards(values)
         warm_up(policy)
         self._recorder = Recorder(values["log"], policy, robot=robot, config=config) if values["log"] else None
-        self._runtime = Runtime(policy, robot=robot, recorder=self._recorder, config=config)
+        try:
+            self._runtime = Runtime(policy, robot=robot, recorder=self._recorder, config=config)
+        except TetherError:
+            self._close_log()
+            raise
         self._always_enabled = not values["require_enable"]
         self._notes = {"policy": str(policy.path), "policy_digest": policy.digest, "log": values["log"] or "off"}
         self._active = False
@@ -68,7 +73,7 @@ class Pilot:
             self._runtime.enable(time.monotonic())
         self._active = True
         self._request_failsafe(False)
-        self._watchdog.reset()
+        self._watch(WATCH_AFTER_PERIODS)
         self._announce()
 
     def deactivate(self) -> None:
@@ -90,8 +95,7 @@ class Pilot:
         if was_active:
             self._actuation.wait_for_all_acked(FAREWELL)
             self._failsafe.wait_for_all_acked(FAREWELL)
-        if self._recorder is not None:
-            self._recorder.close()
+        self._close_log()
         for destroy, entity in self._entities:
             destroy(entity)
 
@@ -137,6 +141,10 @@ class Pilot:
         self._watchdog.cancel()
         self._announce()
 
+    def _close_log(self) -> None:
+        if self._recorder is not None:
+            self._recorder.close()
+
     def _own(self, entity: Any, destroy: Callable[[Any], Any]) -> Any:
         self._entities.append((destroy, entity))
         return entity
@@ -150,7 +158,7 @@ class Pilot:
             self._act(self._runtime.on_sensors(source, decode(message), stamp_ns, receipt_s))
             if source == self._contract.clock:
                 self._stamp_ns = stamp_ns
-                self._watchdog.reset()
+                self._watch(WATCH_AFTER_PERIODS)
 
         return callback
 
@@ -163,7 +171,15 @@ class Pilot:
 
     def _on_silence(self) -> None:
         if self._active:
+            self._watch(1.0)
             self._act(self._runtime.watch(time.monotonic()))
+
+    def _watch(self, periods: float) -> None:
+        """Look for silence after ``periods`` control periods, and every one from then on."""
+        period_ns = round(periods * self._contract.period_s * 1e9)
+        if self._watchdog.timer_period_ns != period_ns:
+            self._watchdog.timer_period_ns = period_ns
+        self._watchdog.reset()
 
     def _act(self, tick: Tick | None) -> None:
         if tick is None:

@@ -1,4 +1,4 @@
-"""How a process of ours starts, spins and ends: one-line errors, and signals that leave time for a last message."""
+"""How a process of ours starts, is scheduled, spins and ends: one-line errors, and signals that leave time for a last message."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 from robots.errors import TetherError
@@ -64,6 +65,34 @@ def spin(make_node: Callable[[], Any], arguments: Sequence[str]) -> int:
     finally:
         rclpy.try_shutdown()
     return 0
+
+
+def may_be_realtime(priority: int) -> bool:
+    """Whether this process may have ``priority``; tried, since limits, capabilities and containers all have a say."""
+    before, parameter = os.sched_getscheduler(0), os.sched_getparam(0)
+    try:
+        os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(priority))
+    except OSError:
+        return False
+    os.sched_setscheduler(0, before, parameter)
+    return True
+
+
+def prioritise(priority: int) -> None:
+    """Give every thread there is, the middleware's too, a real-time priority; threads and processes started later have none.
+
+    Raises:
+        TetherError: if the system does not allow it.
+    """
+    if priority == 0:
+        return
+    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
+    try:
+        for thread in Path("/proc/self/task").iterdir():
+            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+    except OSError as error:
+        remedy = "raise `ulimit -r` (rtprio in /etc/security/limits.conf) or use 0"
+        raise TetherError(f"realtime_priority {priority} is not allowed here ({error.strerror}); {remedy}") from error
 
 
 def _signal_pipe() -> int:

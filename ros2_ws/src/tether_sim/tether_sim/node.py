@@ -27,8 +27,8 @@ from std_srvs.srv import Trigger
 
 from robots import registry
 from robots.errors import TetherError
-from tether_ros import qos
-from tether_ros.parameters import Declaration, declare
+from tether_ros import process, qos
+from tether_ros.parameters import REALTIME_PRIORITY, Declaration, declare
 from tether_sim.autopilot import DescendAndLand
 from tether_sim.messages import ActuationDecoder, Vector, fill_odometry
 from tether_sim.modes import SILENCE_PERIODS, Mode, Supervisor
@@ -46,6 +46,7 @@ PARAMETERS = (
     Declaration("gyro_noise_rad_s", 0.001, "standard deviation of the measured body rates [rad/s]", 0.0, 1.0),
     Declaration("attitude_noise_rad", 0.002, "standard deviation of the measured attitude, per axis [rad]", 0.0, 0.1),
     Declaration("seed", 0, "of the noise", 0, 2**31 - 1),
+    REALTIME_PRIORITY,
     Declaration("world_frame", "odom", "frame of the pose"),
     Declaration("base_frame", "base_link", "frame of the twist"),
 )
@@ -67,6 +68,7 @@ class SimulatedRobot(Node):
     def __init__(self, overrides: Sequence[Parameter] = ()) -> None:
         super().__init__("simulated_robot", parameter_overrides=list(overrides), automatically_declare_parameters_from_overrides=True)
         self._options = declare(self, PARAMETERS)
+        process.prioritise(self._options["realtime_priority"])
         robot = registry.robot(self._options["robot"])
         mode = self._options["actuation_mode"]
         self._decode = ActuationDecoder(robot.actuation(mode))

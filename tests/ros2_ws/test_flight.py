@@ -1,0 +1,91 @@
+"""Processes of their own, over real DDS: a whole flight, and what becomes of the robot when the policy node dies in the air."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from sensor_msgs.msg import JointState
+from std_srvs.srv import Trigger
+
+from deploy.policy import Policy
+from deploy.record import read_log
+from deploy.runtime import State
+from robots.crazyflie import crazyflie
+from tests.ros2_ws.helpers import POLICY
+from tether_bringup.flight import fly, robot_parameters, scheduling
+from tether_bringup.processes import Process, parameters
+from tether_bringup.witness import Witness
+from tether_ros import qos
+from tether_ros.operator_node import Operator
+from tether_sim.modes import SILENCE_PERIODS
+
+# A busy test machine misses deadlines that a robot's computer must meet; the guard on them has tests of its own.
+UNHURRIED = {"guards.missed_in_row": 1000, "guards.missed_fraction": 1.0, "guards.clock_trip_periods": 100.0, **scheduling()}
+
+
+def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(domain: None, tmp_path: Path) -> None:
+    log = tmp_path / "flight.mcap"
+    result = fly(POLICY, log, seconds=6.0, goals=[(0.0, 0.0, 1.5), (0.5, 0.0, 1.5)], options=UNHURRIED)
+    assert result["distances_m"][-1] < 0.25
+    assert result["modes"] == ["held", "flying", "failsafe", "landed"]
+    recorded = read_log(log)
+    assert not recorded.truncated
+    assert not recorded.problems
+    assert recorded.metadata["policy_digest"] == Policy.load(POLICY).digest == result["policy_digest"]
+    flown = recorded.columns["state"] == State.POLICY
+    assert flown.sum() > 300, "at 100 Hz for 6 s"
+    height = recorded.block("sensor.position_base_in_world")[flown, 2]
+    assert np.isfinite(recorded.block("actuation")[flown]).all()
+    assert height.min() > 0.3
+    assert abs(height[-1] - 1.5) < 0.25
+
+
+def take_off(operator: Operator, witness: Witness, commands: list[JointState]) -> None:
+    """Be flying, by the robot's word; on a machine too busy to answer for five periods, start over."""
+    restart: Any = operator.node.create_client(Trigger, "simulated_robot/restart")
+    operator.wait(restart.service_is_ready, 30.0, "discovery of the simulated robot")
+    for _ in range(20):
+        commands.clear()
+        operator.wait(lambda: bool(witness.mode) and len(commands) >= 5, 30.0, "a few commands")
+        if witness.mode == "flying":
+            return
+        done = restart.call_async(Trigger.Request())
+        operator.wait(done.done, 30.0, "a restart")
+    pytest.fail("the robot never flew")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL], ids=lambda number: number.name)
+def test_a_policy_node_that_dies_leaves_the_robot_in_its_failsafe_within_five_periods(
+    domain: None, tmp_path: Path, number: signal.Signals
+) -> None:
+    log = tmp_path / "flight.mcap"
+    robot_options = parameters(robot_parameters(Policy.load(POLICY)))
+    with (
+        Process("tether_sim.simulated_robot", robot_options) as robot,
+        Process("tether_ros.policy_node", parameters({"policy": POLICY, "log": log, **UNHURRIED})) as pilot,
+        Operator(watch=(robot.check,)) as operator,
+    ):
+        commands: list[JointState] = []
+        operator.node.create_subscription(JointState, "actuation", commands.append, qos.actuation(1.0))
+        witness = Witness(operator.node)
+        operator.engage()
+        take_off(operator, witness, commands)
+        pilot.send(number)
+        operator.wait(lambda: witness.mode == "failsafe", 30.0, "the failsafe")
+        assert int(witness.events[-1]["silent_periods"]) <= SILENCE_PERIODS
+        operator.lost()
+        code = pilot.wait()
+        if number is signal.SIGKILL:
+            assert code == -signal.SIGKILL
+            assert witness.events[-1]["reason"] == "no command for 5 control periods"
+            assert len(read_log(log)) > 0, "what was recorded survives"
+            return
+        assert code == 0
+        operator.wait(lambda: list(commands[-1].velocity) == [0.0] * 4, 10.0, "the final safe command")
+        assert commands[-1].effort[0] == pytest.approx(crazyflie.actuation("ctbr")[0].safe[0], rel=1e-6)
+        assert witness.events[-1]["reason"] == "requested"
+        assert not read_log(log).truncated

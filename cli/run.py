@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> Result:
     from deploy.policy import Policy
     from training.flight import Flight
 
-    if not args.seconds > 0:
+    if not 0 < args.seconds < math.inf:
         raise TetherError(f"--seconds is {args.seconds:g}; give more than 0")
     torch.set_num_threads(1)  # one environment: more threads only get in each other's way
     policy = Policy.load(args.policy)

@@ -60,11 +60,13 @@ class Flight:
             runtime = Runtime(self.policy, robot=self.robot, recorder=recorder, config=self.config, now=lambda: self.driver.time_s)
             runtime.activate()
             fly(self.driver, runtime, lambda reading: self._operate(runtime, reading))
+        self._refused(runtime)
         if recorder.problem:
             raise TetherError(recorder.problem)
         return self._summary(runtime, path)
 
     def _operate(self, runtime: Runtime, reading: Reading) -> None:
+        self._refused(runtime)
         runtime.enable(reading.receipt_s)
         due = min(int(self.driver.time_s / self._seconds * len(self._commands)), len(self._commands) - 1)
         if due > self._given:
@@ -72,6 +74,12 @@ class Flight:
             self.driver.command = self._commands[due]
             for name, value in self._commands[due].items():
                 runtime.on_command(name, value, reading.receipt_s)
+
+    def _refused(self, runtime: Runtime) -> None:
+        if runtime.journal.counts["warning.command_refused"]:
+            goal = " ".join(f"{name} {value.tolist()}" for name, value in self._commands[self._given].items())
+            limit = runtime.envelope.tightened.limits.distance_m
+            raise TetherError(f"the command {goal} is refused: it is more than {limit:g} m from the robot; choose a nearer goal")
 
     def _summary(self, runtime: Runtime, path: Path) -> dict[str, Any]:
         errors = self.driver.errors

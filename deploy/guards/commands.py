@@ -65,6 +65,15 @@ class CommandBox:
         self._receipt_s[list(self._blocks).index(name)] = receipt_s
         return True
 
+    def drop_too_far(self) -> bool:
+        """Drop a goal that came before the first position, if it turns out to lie beyond the geofence; true if one was."""
+        number = list(self._blocks).index(GOAL) if GOAL in self._blocks else -1
+        if number < 0 or self._receipt_s[number] is None or not self._too_far(GOAL, self._latest[self._blocks[GOAL]]):
+            return False
+        self._receipt_s[number] = None
+        self.refused += 1
+        return True
+
     def fill(self, now_s: float, *, hold: bool) -> bool:
         """Set the graph's command inputs for this tick, the defaults if ``hold``; true if a command was too old and zeroed."""
         zeroed = False

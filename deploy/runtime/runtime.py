@@ -269,6 +269,8 @@ class Runtime:
     def _can_engage(self, receipt_s: float) -> bool:
         """Fresh sensors, inside the envelope, dead-man switch held."""
         self._commands.capture_defaults()
+        if self._commands.drop_too_far():
+            self.journal.warn(Warn.COMMAND_REFUSED.value)
         self._fill_commands(receipt_s)
         fresh = self._intake.complete and not self._intake.stale(receipt_s)
         ready = fresh and receipt_s - self._enable_s <= self.config.dead_man_s

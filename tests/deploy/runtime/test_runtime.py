@@ -108,6 +108,16 @@ def test_a_command_that_is_wrong_or_beyond_the_geofence_is_refused_and_the_last_
     assert flight.runtime.diagnostics()["commands_refused"] == "1"
 
 
+def test_a_goal_from_before_the_first_position_is_judged_once_there_is_one() -> None:
+    for height, expected, refused in ((5.0, 5.0, "0"), (9.0, 3.0, "1")):
+        flight = Flight()
+        flight.runtime.activate()
+        assert flight.runtime.on_command(GOAL.name, [1.0, 2.0, height], flight.time_s)
+        assert ("command_refused" in flight.tick().warnings) == (refused == "1")
+        np.testing.assert_array_equal(flight.policy.seen[-1][1][GOAL.name], np.float32([[1, 2, expected]]))
+        assert flight.runtime.diagnostics()["commands_refused"] == refused
+
+
 def test_an_unknown_command_is_refused() -> None:
     assert not Flight().flying().runtime.on_command("gaol", [0, 0, 0], 100.0)
 

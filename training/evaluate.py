@@ -27,9 +27,9 @@ from training.statistics import CONFIDENCE, bootstrap, clopper_pearson
 from training.threads import one_thread
 
 BATCH = 1000  # episodes flown side by side; bounds memory
-BAR = "{desc}: {percentage:3.0f}%|{bar}| {n:.0f}/{total_fmt}{unit} [{elapsed}<{remaining}]"
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 STATE_LIMITS = ("tilt_rad", "speed_m_s", "body_rate_rad_s", "distance_m")
-SEED_NAMESPACE = 1 << 62  # evaluation seeds are at least this, training seeds are below
+SEED_NAMESPACE = 1 << 31  # set in every evaluation seed, clear in every training seed; torch's CPU generator ignores bits above it
 
 
 class Observer(Protocol):
@@ -45,8 +45,8 @@ class Flights:
 
     Attributes:
         errors: tracking error after each step, ``[steps, num_envs]``; what follows a termination is kept but never judged.
-        returns: sum of rewards until the episode ended, ``[num_envs]``.
-        success, crashed: bool ``[num_envs]``.
+        returns: sum of rewards until the episode ended, without the step that broke it, if one did, ``[num_envs]``.
+        success, crashed: bool ``[num_envs]``; an actuation that is not a number is a crash.
         violations: control steps outside the contract's limits while the episode lasted, by limit, ``[num_envs]``.
         alive: bool ``[steps, num_envs]``, whether the episode had not ended before the step.
     """
@@ -90,7 +90,8 @@ def evaluate(
     task = task_of(policy)
     chosen = task.suite(suite)
     flights = []
-    with one_thread(), tqdm(total=episodes, unit=" episodes", desc=f"{task.name} {suite}", disable=not progress, bar_format=BAR) as bar:
+    steps = len([*_batches(episodes)]) * round(task.episode_s * task.rate_hz)
+    with tqdm(total=steps, desc=f"{task.name} {suite}, {episodes} episodes", disable=not progress, delay=0.5, bar_format=BAR) as bar:
         for index, count in enumerate(_batches(episodes)):
             engine = make_simulator(simulator, task, count, device)
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
@@ -115,9 +116,10 @@ def task_of(policy: Policy) -> Task:
     return task
 
 
+@one_thread()
 @torch.no_grad()
 def fly(policy: Policy, environment: Environment, observer: Observer | None = None, bar: Any = None) -> Flights:
-    """One episode in every environment, from reset to the end; ``bar`` is advanced by the share of episodes flown."""
+    """One episode in every environment, from reset to the end; ``bar`` advances by one a step."""
     task, count = environment.task, environment.num_envs
     sensors, command = environment.reset()
     memory = policy.initial_memory(count)
@@ -128,19 +130,21 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         state = environment.simulator.privileged() if observer else {}
         output = policy.step(_numpy(sensors), _numpy(command), memory)
         memory = output.memory
-        actuation = {name: torch.from_numpy(value).to(environment.device) for name, value in output.actuation.items()}
+        finite = np.all([np.isfinite(value).all(1) for value in output.actuation.values()], axis=0)
+        actuation = {name: _executable(value, finite).to(environment.device) for name, value in output.actuation.items()}
         if observer:
             observer(state, command, actuation)
         step = environment.step(actuation)
         sensors = step.sensors
         history.append(alive)
-        returns += np.where(alive, torch.stack([*step.rewards.values()]).sum(0).cpu().numpy(), 0.0)
+        reward = torch.stack([*step.rewards.values()]).sum(0).cpu().numpy()
+        returns += np.where(alive & np.isfinite(reward), reward, 0.0)
         for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
             violated[name] += alive & outside
         errors.append(step.tracking_error.cpu().numpy())
-        alive = alive & ~step.terminated.cpu().numpy()
+        alive = alive & finite & ~step.terminated.cpu().numpy()
         if bar is not None:
-            bar.update(count / environment.episode_steps)
+            bar.update()
     success = task.success(torch.from_numpy(np.stack(errors)), torch.from_numpy(~alive)).numpy()
     return Flights(np.stack(errors), returns, success, ~alive, violated, np.stack(history))
 
@@ -161,6 +165,11 @@ def outside_limits(limits: Limits, state: Mapping[str, Tensor], distance: Tensor
     if (rates := state.get("angular_velocity_base_in_base")) is not None:
         inside["body_rate_rad_s"] = rates.abs().amax(1) <= limits.body_rate_rad_s
     return {name: ~value.cpu().numpy() for name, value in inside.items()}
+
+
+def _executable(actuation: np.ndarray, finite: np.ndarray) -> Tensor:
+    """``actuation`` with zeros where the policy gave no number; the robot's guards would have stopped it, so that episode is over."""
+    return torch.from_numpy(np.where(finite[:, None], actuation, np.float32(0.0)))
 
 
 def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
@@ -199,7 +208,7 @@ def _tracking(flights: list[Flights], seed: int) -> dict[str, Any]:
 
 
 def evaluation_seed(seed: int, batch: int) -> int:
-    """The generator seed of one batch; training seeds are below `SEED_NAMESPACE`, so none is ever used twice."""
+    """The generator seed of one batch; training seeds are below `SEED_NAMESPACE`, so training never saw what is drawn from it."""
     digest = hashlib.sha256(f"tether evaluation {seed} {batch}".encode()).digest()
     return SEED_NAMESPACE | int.from_bytes(digest[:8], "big") % SEED_NAMESPACE
 

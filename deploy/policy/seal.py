@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 
 from deploy.policy.errors import PolicyFileError
+from robots.errors import TetherError
 
 KEY = "tether_digest"
 DIGEST_SIZE = 64
@@ -72,7 +73,11 @@ def read(path: Path) -> bytes:
 
 
 def write(path: Path, model: bytes) -> str:
-    """Seal ``model`` and write it atomically, so that a reader sees the old file or the new one; returns the digest."""
+    """Seal ``model`` and write it atomically, so that a reader sees the old file or the new one; returns the digest.
+
+    Raises:
+        TetherError: if the file cannot be written there.
+    """
     data = seal(model)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -88,5 +93,5 @@ def write(path: Path, model: bytes) -> str:
             os.unlink(temporary)
             raise
     except OSError as error:
-        raise PolicyFileError("file", f"{path} cannot be written ({error.strerror}); choose another place") from error
+        raise TetherError(f"{path} cannot be written ({error.strerror}); choose another place") from error
     return verify(data)

@@ -16,7 +16,7 @@ def history_length(control_dt: float) -> int:
 
 
 def takeover_times(control_dt: float, substeps: int) -> Tensor:
-    """Time from issuing each command but the oldest to the end of each sub-step of this period, newest first, ``[substeps, history − 1, 1]``."""
+    """Time from each command but the oldest to the end of each sub-step of this period, newest first, ``[substeps, history − 1, 1]``."""
     ends = control_dt / substeps * torch.arange(1, substeps + 1, dtype=torch.float64)
     ages = control_dt * torch.arange(history_length(control_dt) - 1, dtype=torch.float64)
     return (ends.unsqueeze(1) + ages).unsqueeze(2)

@@ -3,7 +3,7 @@
 A quadrotor is commanded by collective thrust and body rates. The goal has no heading, so everything the policy sees is expressed in the
 body frame: turning the world about the vertical changes nothing.
 
-## Observation (26)
+## Observation (29)
 
 | index | name | meaning | unit | frame |
 |---|---|---|---|---|
@@ -13,7 +13,8 @@ body frame: turning the world about the vertical changes nothing.
 | 9–11 | `rate_*` | angular velocity | rad/s | base |
 | 12–14 | `integral_*` | ∫ (goal − position) dt, each step's error shortened to 0.3 m, leaking with 10 s | m·s | base |
 | 15–17 | `disturbance_*` | estimated acceleration that thrust and gravity do not explain (wrong mass, weak motors, wind) | m/s² | base |
-| 18–25 | `action_1_*`, `action_2_*` | last action and the one before | 1 | – |
+| 18–20 | `near_*` | goal − position, shortened to at most 0.25 m: the last decimetres, seen as large as the first metres | m | base |
+| 21–28 | `action_1_*`, `action_2_*` | last action and the one before | 1 | – |
 
 The integral and the disturbance live in the task memory, in the world frame. A policy without them keeps a steady offset under a thrust
 error.
@@ -31,7 +32,7 @@ error.
 |---|---|
 | `alive` | 40 |
 | `distance` | −20 · min(‖goal − position‖, 2 m) |
-| `at_goal` | 20 · exp(−‖goal − position‖ / 0.1 m) |
+| `at_goal` | 30 · exp(−‖goal − position‖ / 0.2 m) |
 | `speed` | −2 · ‖velocity‖ |
 | `rotation` | −0.4 · ‖angular velocity‖ |
 | `smoothness` | −0.4 · ‖change of actuation, each channel over its range at ±1‖² |
@@ -137,13 +138,25 @@ class Hover(Task):
     action_size = 4
     task_memory_size = 3 + 3 + 3 + 4  # integral, disturbance, last velocity, the action before the last
     observation_names = (
-        *(f"{what}_{axis}" for what in ("goal", "velocity", "up", "rate", "integral", "disturbance") for axis in "xyz"),
+        *(f"{what}_{axis}" for what in ("goal", "velocity", "up", "rate", "integral", "disturbance", "near") for axis in "xyz"),
         *(f"action_{age}_{channel}" for age in (1, 2) for channel in ("thrust", "rate_x", "rate_y", "rate_z")),
     )
     suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, UNSEEN)}
     training_suite = TRAINING
+    presets: ClassVar = {
+        "ppo": {
+            "num_envs": 512,
+            "iterations": 120,
+            "check_from": 80,
+            "check_every": 10,
+            "stop_success": 0.995,
+            "actor": {"hidden": (64, 64), "activation": "elu"},
+            "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 50, "critic_activation": "relu"},
+        }
+    }
 
     goal_reach_m = 1.5
+    near_reach_m = 0.25
     integral_reach_m = 0.3
     integral_leak_s = 10.0
     disturbance_s = 0.3
@@ -177,10 +190,9 @@ class Hover(Task):
         unexplained = (velocity - last_velocity) / period - rotation[:, :, 2] * thrust - gravity
         disturbance = disturbance + memory.started * (unexplained - disturbance) * (period / self.disturbance_s)
 
-        vectors = to_body(rotation, torch.stack([shorten(error, self.goal_reach_m), velocity, integral, disturbance], dim=1))
-        goal, speed, integral_in_base, disturbance_in_base = vectors.unbind(1)
-        attitude = [rotation[:, 2], sensors[RATES]]
-        observation = [goal, speed, *attitude, integral_in_base, disturbance_in_base, memory.action, older_action]
+        far, near = shorten(error, self.goal_reach_m), shorten(error, self.near_reach_m)
+        vectors = to_body(rotation, torch.stack([far, velocity, integral, disturbance, near], dim=1)).flatten(1)
+        observation = [vectors[:, :6], rotation[:, 2], sensors[RATES], vectors[:, 6:], memory.action, older_action]
         return torch.cat(observation, dim=1), torch.cat([integral, disturbance, velocity, memory.action], dim=1)
 
     def actuate(self, action: Tensor) -> dict[str, Tensor]:
@@ -259,7 +271,7 @@ class Hover(Task):
         return {
             "alive": torch.full_like(distance, 40.0 * period),
             "distance": -20.0 * period * distance.clamp(max=2.0),
-            "at_goal": 20.0 * period * torch.exp(-distance / 0.1),
+            "at_goal": 30.0 * period * torch.exp(-distance / 0.2),
             "speed": -2.0 * period * length(transition.state[VELOCITY]),
             "rotation": -0.4 * period * length(transition.state[RATES]),
             "smoothness": -0.4 * period * change.square().sum(1),
@@ -299,7 +311,7 @@ class Hover(Task):
             parameters["centre_of_mass"] * 300.0,
             parameters["action_delay"] * 100.0,
         ]
-        near = torch.exp(-distance / 0.1)
+        near = torch.exp(-distance / 0.2)
         return torch.cat([body, rotation[:, 2], state[RATES], state["rotor_speeds"], distance, near, *physical], dim=1)
 
 

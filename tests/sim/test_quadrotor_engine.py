@@ -244,3 +244,16 @@ def test_what_is_not_finite_stops_at_the_door() -> None:
         sim.step(actuation)
     with refused("orientation_base_in_world"):
         sim.reset(everyone, {"orientation_base_in_world": torch.zeros(3, 4)})
+
+
+@pytest.mark.gpu
+def test_a_gpu_flies_the_same() -> None:
+    engines = [QuadrotorSimulator(crazyflie, 3, device=device) for device in ("cpu", "cuda")]
+    heights = torch.tensor([[0.0, 0.0, 0.05], [0.0, 0.0, 1.2], [0.0, 0.0, 6.0]])
+    for sim in engines:
+        everyone = torch.ones(3, dtype=torch.bool, device=sim.device)
+        sim.randomize(everyone, {"action_delay": torch.full((3, 1), 0.007), "centre_of_mass": torch.full((3, 3), 0.001)})
+        sim.reset(everyone, {"position_base_in_world": heights})
+        for actuation in random_actuation(sim, 20):
+            sim.step(actuation.to(sim.device))
+    np.testing.assert_allclose(everything(engines[0]), everything(engines[1]).cpu(), atol=1e-4)

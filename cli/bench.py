@@ -15,7 +15,7 @@ HELP = "Measure speed on this machine."
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("what", choices=["sim"], help="sim: steps of the simulator a second")
+    parser.add_argument("what", choices=["sim"], metavar="sim", help="steps of the simulator a second")
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 512, 4096], metavar="N", help="environments (default: 1 512 4096)")
     parser.add_argument("--robot", default="crazyflie", metavar="NAME", help="a quadrotor (default: crazyflie)")
     parser.add_argument("--actuation", default="ctbr", metavar="MODE", help="actuation mode of the robot (default: ctbr)")

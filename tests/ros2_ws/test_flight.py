@@ -89,3 +89,18 @@ def test_a_policy_node_that_dies_leaves_the_robot_in_its_failsafe_within_five_pe
         assert commands[-1].effort[0] == pytest.approx(crazyflie.actuation("ctbr")[0].safe[0], rel=1e-6)
         assert witness.events[-1]["reason"] == "requested"
         assert not read_log(log).truncated
+
+
+def test_the_console_operator_flies_a_goal_and_hands_the_robot_over(domain: None, tmp_path: Path) -> None:
+    with (
+        Process("tether_sim.simulated_robot", parameters(robot_parameters(Policy.load(POLICY)))) as robot,
+        Process("tether_ros.policy_node", parameters({"policy": POLICY, **UNHURRIED})) as pilot,
+        Process("tether_ros.operator", ["--goal", "0", "0", "1.5", "--dwell", "0.5"]) as console,
+        Operator(watch=(robot.check, pilot.check)) as watcher,
+    ):
+        witness = Witness(watcher.node)
+        watcher.wait(lambda: witness.mode == "failsafe", 60.0, "the hand-over")
+        assert console.wait() == 0
+        assert "goal 0 0 1.5: " in console.output()
+        assert witness.modes == ["held", "flying", "failsafe"]
+        assert (pilot.stop(), robot.stop()) == (0, 0)

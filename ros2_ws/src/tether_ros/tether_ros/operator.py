@@ -6,10 +6,8 @@ tether_operator --goal 0 0 1.5 --goal 1 0 1.5 --dwell 4
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
 
 from tether_ros import process
 
@@ -33,12 +31,9 @@ def _body(arguments: Sequence[str]) -> int:
     from rclpy.utilities import remove_ros_args
 
     options = _arguments(remove_ros_args(list(arguments)))
-    signal.signal(signal.SIGTERM, _interrupt)
     rclpy.init(args=list(arguments), signal_handler_options=SignalHandlerOptions.NO)
     try:
         _fly(options)
-    except KeyboardInterrupt:
-        return 130
     finally:
         rclpy.try_shutdown()
     return 0
@@ -52,10 +47,6 @@ def _fly(options: argparse.Namespace) -> None:
         goals = [tuple(goal) for goal in options.goal or [operator.position]]
         for goal, distance in zip(goals, operator.fly(goals, options.dwell)):
             print(f"goal {goal[0]:g} {goal[1]:g} {goal[2]:g}: {distance:.3f} m away after {options.dwell:g} s")
-
-
-def _interrupt(number: int, frame: Any) -> None:
-    raise KeyboardInterrupt
 
 
 def main() -> int:

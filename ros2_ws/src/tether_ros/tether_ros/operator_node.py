@@ -142,11 +142,14 @@ class Operator:
     def __enter__(self) -> Operator:
         return self
 
-    def __exit__(self, *error: object) -> None:
-        """Whatever happened, the robot is not left in the policy's hands."""
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        """Whatever happened, the robot is not left in the policy's hands; a failure on the way out hides none that came before."""
         try:
             if self._active:
                 self.deactivate()
+        except TetherError:
+            if kind is None:
+                raise
         finally:
             self.close()
 

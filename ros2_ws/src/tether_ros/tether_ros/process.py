@@ -21,7 +21,11 @@ NO_ROS = (
 
 
 def run(program: str, body: Callable[[Sequence[str]], int], arguments: Sequence[str] | None = None) -> int:
-    """Run ``body(argv)`` and return its exit code; whatever the user can put right becomes one line on stderr and exit code 2."""
+    """Run ``body(argv)`` and return its exit code; whatever the user can put right becomes one line on stderr and exit code 2.
+
+    A stop signal unwinds the body like Ctrl-C; the exit code is 130. `spin` handles them itself.
+    """
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         return body(sys.argv if arguments is None else arguments)
     except ModuleNotFoundError as error:
@@ -29,8 +33,14 @@ def run(program: str, body: Callable[[Sequence[str]], int], arguments: Sequence[
         reason = NO_ROS if package in ROS_PACKAGES or package.endswith("_msgs") else f"{error}; install it for {sys.executable}"
     except TetherError as error:
         reason = str(error)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
     print(f"{program}: error: {reason}", file=sys.stderr)
     return TetherError.exit_code
+
+
+def _interrupt(number: int, frame: Any) -> None:
+    raise KeyboardInterrupt
 
 
 def spin(make_node: Callable[[], Any], arguments: Sequence[str]) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -29,7 +28,7 @@ def rotation(quaternion: np.ndarray) -> np.ndarray:
 
 def drone(axes: Any, position: np.ndarray, quaternion: np.ndarray, alpha: float = 1.0, scale: float = 1.0) -> list[Any]:
     """Draw one quadrotor: arms, rotor discs (front ones red), and its thrust axis; returns the artists."""
-    from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
+    from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
     turn = rotation(quaternion)
     hubs = scale * ARM_M * np.stack([np.cos(ROTOR_ANGLES), np.sin(ROTOR_ANGLES), np.zeros(4)], axis=1)
@@ -87,7 +86,7 @@ def box(points: np.ndarray, margin: float = 0.2) -> tuple[np.ndarray, np.ndarray
     return centre - size / 2, centre + size / 2
 
 
-def fade(colours: Sequence[Any], newest: int, length: int) -> np.ndarray:
+def fade(colours: np.ndarray, newest: int, length: int) -> np.ndarray:
     """Colours of the last ``length`` segments before ``newest``, fading to nothing."""
     rgba = np.array(colours[max(newest - length, 0) : newest], dtype=float)
     if len(rgba):

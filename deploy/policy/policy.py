@@ -147,7 +147,10 @@ class Policy:
         self.agreement = parity.check(self._recording, self._run, name)
 
     def _run(self, inputs: Arrays) -> dict[str, np.ndarray]:
-        return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs))))
+        try:
+            return dict(zip(self._outputs, self._session.run(self._outputs, dict(inputs))))
+        except Exception as error:  # ONNX Runtime's exceptions share no base class
+            raise PolicyFileError("parity", f"a recorded step fails ({session.first_line(error)}); export the policy again") from error
 
     def _entry(self, key: str) -> str:
         if key not in self.metadata:

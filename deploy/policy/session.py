@@ -49,14 +49,22 @@ def open_session(model: bytes, provider: str) -> onnxruntime.InferenceSession:
     try:
         with warnings.catch_warnings():  # of a fallback, which is an error below
             warnings.simplefilter("ignore")
-            session = onnxruntime.InferenceSession(model, options, providers=[_with_options(provider)])
+            session = onnxruntime.InferenceSession(model, options, providers=[_with_options(provider)], enable_fallback=0)
+        session.disable_fallback()  # or a failing step would quietly start again on another provider, in flight
+        for node in (*session.get_inputs(), *session.get_outputs()):
+            _ = node.name, node.shape  # raise if they are not text
     except Exception as error:  # ONNX Runtime's exceptions share no base class
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise PolicyFileError("graph", f"ONNX Runtime {onnxruntime.__version__} refuses it: {reason}; export the policy again") from error
+        text = f"ONNX Runtime {onnxruntime.__version__} refuses it ({first_line(error)}); export the policy again"
+        raise PolicyFileError("graph", text) from error
     used = session.get_providers()[0]
     if used != PROVIDERS[provider]:
         raise PolicyFileError("provider", f"asked for {provider!r}, ONNX Runtime fell back to {used}; install its libraries or use cpu")
     return session
+
+
+def first_line(error: Exception) -> str:
+    """What an exception says, in one line."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _with_options(provider: str) -> Any:

@@ -24,7 +24,7 @@ from tests.training.small_law import Proportional, Recurrent
 from training.control_law import ControlLaw, LawOutput
 from training.environment import Environment
 from training.evaluate import evaluation_seed
-from training.export import check_agreement, export_law, step_law, step_policy
+from training.export import check_agreement, contract_of, export_law, step_law, step_policy
 from training.geometric_hover import GeometricHover
 from training.learned_law import ActorConfig, LearnedLaw
 from training.onnx_graph import to_onnx
@@ -33,6 +33,7 @@ from training.sequence import fly, random_inputs
 from training.simulators import make_simulator
 from training.threads import one_thread
 
+POLICIES = Path(__file__).parents[2] / "policies"
 STEP_TOLERANCE = 1e-5
 FLIGHT_S = 20.0
 
@@ -244,6 +245,16 @@ def test_portable_paths_leave_directories_of_this_machine_out(tmp_path: Path, mo
     monkeypatch.chdir(tmp_path)
     assert portable(tmp_path / "runs" / "a.pt") == "runs/a.pt"
     assert portable(Path("/elsewhere/a.pt")) == "a.pt"
+
+
+# ---- what ships
+
+
+def test_the_shipped_geometric_file_is_what_the_code_makes() -> None:
+    """A file that ships is stale as soon as task, robot or law change; make it again with the command in policies/README.md."""
+    law, policy = geometric(), Policy.load(POLICIES / "hover_geometric.onnx")
+    assert policy.contract == contract_of(law)
+    assert check_agreement(law, policy, 1000) <= STEP_TOLERANCE
 
 
 # ---- other rates and laws

@@ -86,6 +86,36 @@ def test_a_graph_that_onnx_runtime_refuses_is_refused_with_its_reason() -> None:
     )
 
 
+def test_one_flipped_bit_anywhere_is_refused_or_harmless() -> None:
+    """Behind a digest that fits again: nothing but a `PolicyFileError` comes out of damaged bytes, and what still loads keeps parity."""
+    model, generator = seal.unseal(DATA), np.random.default_rng(0)
+    checks = set()
+    for position in generator.integers(0, len(model), 150):
+        changed = bytearray(model)
+        changed[position] ^= 1 << generator.integers(0, 8)
+        try:
+            assert Policy(SHIPPED, seal.seal(bytes(changed)), "cpu").agreement.error <= parity.TOLERANCE["cpu"]
+        except PolicyFileError as error:
+            checks.add(error.check)
+    assert checks >= {"graph", "contract", "parity"}
+
+
+def test_names_that_are_not_text_are_refused() -> None:
+    refused("graph", lambda model: model.replace(b"\x12\x05batch", b"\x12\x05b\xe1tch", 1), "not an ONNX model|refuses it")
+
+
+@pytest.mark.parametrize("index", [5, 2**40])
+def test_a_graph_that_fails_when_it_runs_is_refused(index: int) -> None:
+    """An index out of range passes every check of the graph itself."""
+
+    def beyond(tensor: Any) -> Any:
+        content = {number: value for number, value, _ in fields(tensor)}
+        single = content.get(2) == 7 and 1 not in content and len(content.get(9, b"")) == 8  # a scalar int64: what Gather takes
+        return edit(tensor, (9,), lambda _: index.to_bytes(8, "little")) if single else tensor
+
+    refused("parity", lambda model: edit(model, (GRAPH, INITIALIZER), beyond), "a recorded step fails.*Gather")
+
+
 # ---- the contract
 
 

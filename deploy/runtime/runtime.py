@@ -11,23 +11,20 @@ import numpy as np
 
 from deploy.guards.commands import CommandBox
 from deploy.guards.config import GuardConfig
-from deploy.guards.deadline import DeadlineGuard
 from deploy.guards.intake import STALE_ORDER, Intake
+from deploy.guards.timing import TimingGuard
 from deploy.guards.trips import Trip, Warn, names
 from deploy.record.layout import StepLayout
 from deploy.record.writer import Recorder
 from deploy.runtime.behaviour import Behaviour
 from deploy.runtime.journal import Journal
 from deploy.runtime.stand import Stand
-from deploy.runtime.state_machine import Event, State, next_state
+from deploy.runtime.state_machine import FLYING, STANDING, STOPPED, Event, State, next_state
 from deploy.runtime.stepper import RunnablePolicy, Stepper
-from deploy.runtime.tick import Tick, Timing
+from deploy.runtime.tick import Tick, Timing, by_name
 from robots.description import Robot
 from safety.envelope import Envelope
 
-FLYING = (State.POLICY, State.HOLD)
-STOPPED = (State.DAMPING, State.ESTOP)
-STANDING = (State.STAND, State.READY)
 DEFAULTS = GuardConfig()
 
 
@@ -71,17 +68,16 @@ class Runtime:
         self.state = State.UNCONFIGURED
         self.failsafe = False
         self.envelope = Envelope(self.contract, robot, trip_after=config.envelope_ticks)
-        self._layout = StepLayout.from_contract(self.contract)
+        layout = StepLayout.from_contract(self.contract)
         self._intake = Intake(self.contract)
         self._commands = CommandBox(self.contract, self._intake, self.envelope.tightened.limits.distance_m)
-        self._deadlines = DeadlineGuard(self.contract.period_s, config)
-        self._stepper = Stepper(policy, self.envelope, self._layout)
+        self._timing = TimingGuard(self._intake, self.contract.period_s, config)
+        self._stepper = Stepper(policy, self.envelope, layout)
         self._stand = Stand(self.behaviour, self.contract, robot, self._intake, self.envelope.tightened)
-        self.journal = Journal(self._layout, recorder, self.contract.rate_hz)
+        self.journal = Journal(layout, recorder, self.contract.rate_hz)
         self._now = now
-        self._latest_s = -math.inf  # receipt times never run backwards, whatever we are told
+        self._latest_s = now()
         self._enable_s = -math.inf
-        self._late_s = 0.0
         self._since_s = 0.0
         self._announce = False
         self._out = np.zeros(self.envelope.size, dtype=np.float32)
@@ -104,8 +100,7 @@ class Runtime:
 
     def enable(self, receipt_s: float) -> None:
         """The dead-man switch is held, as of ``receipt_s``."""
-        if math.isfinite(receipt_s):
-            self._enable_s = max(self._enable_s, receipt_s)
+        self._enable_s = max(self._enable_s, min(receipt_s, self._now()) if math.isfinite(receipt_s) else -math.inf)
 
     def release(self) -> None:
         """The dead-man switch was let go."""
@@ -125,7 +120,7 @@ class Runtime:
 
     def on_command(self, name: str, value: Any, receipt_s: float) -> bool:
         """Take a command for the policy; false if it was refused: wrong, not finite, beyond the geofence, or before activation."""
-        receipt_s = self._receipt(receipt_s)
+        receipt_s = self._receipt(receipt_s, self._now())
         if self.state in (*STANDING, *FLYING) and self._commands.take(name, value, receipt_s):
             return True
         self.journal.warn(Warn.COMMAND_REFUSED.value)
@@ -133,14 +128,14 @@ class Runtime:
 
     def final_command(self) -> dict[str, np.ndarray]:
         """The safe command to send last, float32 by actuation name."""
-        return self._named(self._stand.safe)
+        return by_name(self.contract.actuation, self._stand.safe)
 
     # What the robot says
 
     def on_sensors(self, source: str, readings: Mapping[str, Any], stamp_ns: int, receipt_s: float) -> Tick | None:
         """Take a message; a `Tick` if it triggered a step (its source is the clock) or tripped a guard."""
         started_s = self._now()
-        receipt_s = self._receipt(receipt_s)
+        receipt_s = self._receipt(receipt_s, started_s)
         entry = self._intake.sources.get(source)
         if entry is None:
             return None
@@ -163,9 +158,9 @@ class Runtime:
     def watch(self, now_s: float) -> Tick | None:
         """Call about once per period, whatever arrives: a `Tick` if silence tripped a guard or a stopped robot must be told again."""
         started_s = self._now()
-        now_s = self._receipt(now_s)
+        now_s = self._receipt(now_s, started_s)
         age = self._intake.clock.age(now_s)
-        if self._controlling and age > self.config.clock_trip_periods * self.contract.period_s:
+        if self._controlling and self._timing.silent(age):
             return self._tripped(Trip.STALE_CLOCK.value, now_s, started_s)
         if self.state in STOPPED and (self._announce or not 0 <= age <= self.contract.period_s):
             return self._finish(self._safe(), now_s, started_s)
@@ -178,15 +173,13 @@ class Runtime:
             "failsafe": str(self.failsafe).lower(),
             **self.journal.summary(),
             "clamped": str(self.envelope.clamped),
-            "missed": str(self._deadlines.misses),
+            "missed": str(self._timing.deadlines.misses),
             "out_of_order": str(self._intake.out_of_order),
             "commands_refused": str(self._commands.refused),
             "policy_error": self._stepper.error,
             "limits_refused": "; ".join(self.envelope.tightened.refused),
             "limits_unchecked": ", ".join(self.envelope.unchecked),
         }
-
-    # Inside
 
     @property
     def _controlling(self) -> bool:
@@ -201,30 +194,19 @@ class Runtime:
             self.failsafe = True
         self._announce = self._announce or self.state in STOPPED
 
-    def _receipt(self, receipt_s: float) -> float:
-        if math.isfinite(receipt_s):
-            self._latest_s = max(self._latest_s, receipt_s)
-        elif not math.isfinite(self._latest_s):
-            self._latest_s = self._now()
+    def _receipt(self, receipt_s: float, now_s: float) -> float:
+        """A time of receipt that neither runs backwards nor lies in the future, whatever we are told: either would make old data young."""
+        self._latest_s = max(self._latest_s, receipt_s if receipt_s <= now_s else now_s)
         return self._latest_s
 
     def _guard(self, age: float, receipt_s: float, period_s: float) -> int:
         """Judge time, the dead-man switch and the envelope at a clock tick; `Trip` mask."""
-        trips, period = 0, self.contract.period_s
-        if age > self.config.clock_trip_periods * period:
-            trips |= Trip.STALE_CLOCK.value
-        elif age > self.config.clock_warn_periods * period:
-            self.journal.warn(Warn.LATE_CLOCK.value)
-        if self._intake.stale(receipt_s):
-            trips |= Trip.STALE_SENSOR.value
-        if not self._deadlines.missed(period_s, self._late_s):
-            self._deadlines.good()
-        else:
-            self.journal.warn(Warn.MISSED.value)
-            trips |= Trip.DEADLINE.value if self._deadlines.count(receipt_s) else 0
+        trips, warnings = self._timing.check(age, period_s, receipt_s)
+        self.journal.warn(warnings)
         if self.state in FLYING:
             trips |= self._let_go(receipt_s)
-            self._fill_commands(receipt_s)
+            if self._commands.fill(receipt_s, hold=self.state is State.HOLD):
+                self.journal.warn(Warn.COMMAND_STALE.value)
         outside, tripped = self.envelope.state(self._intake.sensors, self._commands.commands)
         if outside:
             self.journal.warn(Warn.OUTSIDE_ENVELOPE.value)
@@ -242,10 +224,6 @@ class Runtime:
         self._since_s = receipt_s
         self._commands.capture_defaults()
         return 0
-
-    def _fill_commands(self, receipt_s: float) -> None:
-        if self._commands.fill(receipt_s, hold=self.state is State.HOLD):
-            self.journal.warn(Warn.COMMAND_STALE.value)
 
     def _step(self, receipt_s: float, started_s: float) -> Tick:
         """A clock tick on which no guard tripped."""
@@ -271,7 +249,7 @@ class Runtime:
         self._commands.capture_defaults()
         if self._commands.drop_too_far():
             self.journal.warn(Warn.COMMAND_REFUSED.value)
-        self._fill_commands(receipt_s)
+        self._commands.fill(receipt_s, hold=False)
         fresh = self._intake.complete and not self._intake.stale(receipt_s)
         ready = fresh and receipt_s - self._enable_s <= self.config.dead_man_s
         if ready and not self.envelope.state(self._intake.sensors, self._commands.commands)[0]:
@@ -282,10 +260,10 @@ class Runtime:
     def _engage(self, receipt_s: float) -> None:
         self._go(Event.ENGAGE)
         self.envelope.reset()
-        self._deadlines.reset()
+        self._timing.restart()
         self._stepper.restart()
         self.journal.restart()
-        self._since_s, self._late_s = receipt_s, 0.0
+        self._since_s = receipt_s
 
     def _fly(self, receipt_s: float, started_s: float) -> Tick:
         stamp_ns = self._intake.clock.stamp_ns or 0
@@ -315,15 +293,8 @@ class Runtime:
         self._announce = self._announce and self.state not in STOPPED
         clock = self._intake.clock
         finished_s = self._now()
-        self._late_s = finished_s - receipt_s
+        self._timing.lateness_s = finished_s - receipt_s
         timing = Timing(receipt_s, started_s, finished_s, clock.period_s)
         number, tripped, warned = self.journal.write(self._intake, self._commands, values, self.state, clock.stamp_ns or 0, timing)
-        actuation = None if values is None else self._named(values)
+        actuation = None if values is None else by_name(self.contract.actuation, values)
         return Tick(number, actuation, clock.stamp_ns or 0, self.state, self.failsafe, names(Trip, tripped), names(Warn, warned), timing)
-
-    def _named(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        values, start, named = values.copy(), 0, {}
-        for signal in self.contract.actuation:
-            named[signal.name] = values[start : start + signal.size]
-            start += signal.size
-        return named

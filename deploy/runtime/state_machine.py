@@ -63,6 +63,11 @@ TABLE: dict[tuple[State, Event], State] = {
 }
 
 
+FLYING = (State.POLICY, State.HOLD)
+STANDING = (State.STAND, State.READY)
+STOPPED = (State.DAMPING, State.ESTOP)
+
+
 class IllegalTransition(TetherError):
     """An event that means nothing in the present state."""
 

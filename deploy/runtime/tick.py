@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from deploy.runtime.state_machine import State
+from robots.signals import Actuation
 
 
 class Timing(NamedTuple):
@@ -41,3 +43,12 @@ class Tick:
     trips: tuple[str, ...]
     warnings: tuple[str, ...]
     timing: Timing
+
+
+def by_name(signals: Sequence[Actuation], values: np.ndarray) -> dict[str, np.ndarray]:
+    """A copy of ``values`` ``[actuation size]``, split by signal."""
+    values, start, named = values.copy(), 0, {}
+    for signal in signals:
+        named[signal.name] = values[start : start + signal.size]
+        start += signal.size
+    return named

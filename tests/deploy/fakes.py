@@ -148,6 +148,11 @@ class Flight:
         assert found is not None
         return found
 
+    def watch(self, dt_s: float) -> Tick | None:
+        """Nothing has arrived for another ``dt_s``."""
+        self.time_s += dt_s
+        return self.runtime.watch(self.time_s)
+
     def read(self, dt_s: float = 0.01, **changes: Any) -> Tick | None:
         """Like `tick`, for readings that may not trigger one."""
         self.time_s += dt_s

@@ -83,7 +83,8 @@ def test_silence_while_standing_damps() -> None:
     leg = Leg()
     leg.runtime.activate()
     leg.tick()
-    tick = leg.runtime.watch(leg.time_s + 0.06)
+    leg.time_s += 0.06
+    tick = leg.runtime.watch(leg.time_s)
     assert tick is not None
     assert (tick.state, tick.trips) == (State.DAMPING, ("stale_clock",))
 

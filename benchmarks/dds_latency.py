@@ -16,8 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import JointState
+from std_msgs.msg import Bool
 
 from deploy.guards.trips import Warn
 from deploy.record.reader import read_log
@@ -36,10 +37,11 @@ from robots.errors import TetherError
 from tether_bringup.processes import Process, parameters
 from tether_ros import process, qos
 from tether_ros.messages import set_stamp, stamp_ns
-from tether_ros.operator_node import Operator
+from tether_ros.operator_node import ENABLE_HZ, Operator
 
+SETTLE_S = 1.0
 GRACE_S = 0.5  # answers that are still under way at the end
-PATIENT = {"guards.missed_in_row": 2**31 - 1, "guards.missed_fraction": math.inf, "guards.clock_trip_periods": math.inf}
+PATIENT = {"guards.missed_in_row": 2**31 - 1, "guards.missed_fraction": math.inf, "guards.clock_trip_periods": 1e6}
 
 
 class Echo(Node):
@@ -61,52 +63,59 @@ class Echo(Node):
 
 
 class Tester:
-    """Sends odometry of a robot that hovers at the origin, and times the answers."""
+    """Sends odometry of a robot that hovers at the origin, holds the dead-man switch, and times the answers; nothing else is in its way."""
 
-    def __init__(self, node: Node, executor: SingleThreadedExecutor, rate_hz: float) -> None:
-        self._executor = executor
+    def __init__(self, rate_hz: float) -> None:
+        self.node = Node("tester", start_parameter_services=False, enable_rosout=False)
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(self.node)
         self._period_ns = round(1e9 / rate_hz)
         self._message = Odometry()
         self._message.header.frame_id = "odom"
         self._message.pose.pose.orientation.w = 1.0
-        self._publish = node.create_publisher(Odometry, "odometry", qos.STATE).publish
-        node.create_subscription(JointState, "actuation", self._on_answer, qos.actuation(1.0))
-        self.clear()
+        self._publish = self.node.create_publisher(Odometry, "odometry", qos.STATE).publish
+        enable = self.node.create_publisher(Bool, "policy_node/enable", qos.COMMAND)
+        self.node.create_subscription(JointState, "actuation", self._on_answer, qos.actuation(1.0))
+        self._sent: dict[int, int] = {}
         self._due_ns = time.time_ns()
-        node.create_timer(self._period_ns * 1e-9, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self.node.create_timer(self._period_ns * 1e-9, self._on_timer, clock=steady)
+        self.node.create_timer(1.0 / ENABLE_HZ, lambda: enable.publish(Bool(data=True)), clock=steady)
 
-    def clear(self) -> None:
-        """Forget what was sent and answered."""
-        self.sent: dict[int, int] = {}
+    def close(self) -> None:
+        """Leave."""
+        self._executor.remove_node(self.node)
+        self.node.destroy_node()
 
-    def measure(self, pid: int, seconds: float) -> dict[str, Any]:
-        """Run for ``seconds``; what became of every observation sent in that time, and the share of a core that ``pid`` used."""
-        self.clear()
-        busy_s, start_s = cpu_seconds(pid), time.monotonic()
-        self._spin(seconds)
-        load = (cpu_seconds(pid) - busy_s) / (time.monotonic() - start_s)
-        asked = dict.fromkeys(self.sent)
-        self._spin(GRACE_S)
-        latency_ms = np.array([-self.sent[stamp] * 1e-6 for stamp in asked if self.sent[stamp] < 0])
-        return {"sent": len(asked), "latency_ms": latency_ms, "core": load}
-
-    def _spin(self, seconds: float) -> None:
+    def spin(self, seconds: float) -> None:
+        """Send and listen for a while."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             self._executor.spin_once(left)
+
+    def measure(self, pid: int, seconds: float) -> dict[str, Any]:
+        """Run for ``seconds``; what became of every observation sent in that time, and the share of a core that ``pid`` used."""
+        self._sent.clear()
+        busy_s, start_s = cpu_seconds(pid), time.monotonic()
+        self.spin(seconds)
+        load = (cpu_seconds(pid) - busy_s) / (time.monotonic() - start_s)
+        asked = list(self._sent)
+        self.spin(GRACE_S)
+        latency_ms = np.array([-self._sent[stamp] * 1e-6 for stamp in asked if self._sent[stamp] < 0])
+        return {"sent": len(asked), "latency_ms": latency_ms, "core": load}
 
     def _on_timer(self) -> None:
         # Stamps keep to the schedule, as a sensor's do; time is taken from the moment of sending.
         self._due_ns += max(1, (time.time_ns() - self._due_ns) // self._period_ns) * self._period_ns
         set_stamp(self._message.header.stamp, self._due_ns)
-        self.sent[self._due_ns] = time.perf_counter_ns()
+        self._sent[self._due_ns] = time.perf_counter_ns()
         self._publish(self._message)
 
     def _on_answer(self, message: JointState) -> None:
         stamp = stamp_ns(message.header.stamp)
-        sent = self.sent.get(stamp, -1)
+        sent = self._sent.get(stamp, -1)
         if sent >= 0:
-            self.sent[stamp] = sent - time.perf_counter_ns()
+            self._sent[stamp] = sent - time.perf_counter_ns()
 
 
 def cpu_seconds(pid: int) -> float:
@@ -117,9 +126,11 @@ def cpu_seconds(pid: int) -> float:
 
 def run_echo(rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
     """Measure the echo node."""
-    with Process("benchmarks.dds_latency", ["--echo", str(priority)]) as echo, _tester(rate_hz) as (tester, operator):
-        operator.wait(lambda: operator.node.count_publishers("actuation") > 0, 15.0, "discovery of the echo node")
-        operator.dwell(1.0)
+    with Process("benchmarks.dds_latency", ["--echo", str(priority)]) as echo, closing(Tester(rate_hz)) as tester:
+        while not tester.node.count_publishers("actuation"):
+            echo.check()
+            tester.spin(0.1)
+        tester.spin(SETTLE_S)
         return tester.measure(echo.pid, seconds)
 
 
@@ -127,22 +138,23 @@ def run_policy(policy: Path, rate_hz: float, seconds: float, priority: int) -> d
     """Measure the policy node under ``policy``, with its recorder on."""
     log = policy.with_suffix(".mcap")
     arguments = parameters({"policy": policy, "log": log, "realtime_priority": priority, **PATIENT})
-    with Process("tether_ros.policy_node", arguments) as pilot, _tester(rate_hz, pilot) as (tester, operator):
-        operator.engage()
-        operator.dwell(1.0)
+    with (
+        Process("tether_ros.policy_node", arguments) as pilot,
+        Operator(watch=(pilot.check,)) as operator,
+        closing(Tester(rate_hz)) as tester,
+    ):
+        operator.configure()
+        operator.activate()
+        tester.spin(SETTLE_S)
         result = tester.measure(pilot.pid, seconds)
+        operator.dwell(SETTLE_S)
         if operator.state != "POLICY":
-            raise TetherError(f"the policy lost control under {rate_hz:g} Hz; it said: {pilot.output().strip().splitlines()[-1]}")
+            raise TetherError(f"the policy is not in control at {rate_hz:g} Hz; it said: {pilot.output().strip().splitlines()[-1]}")
         operator.deactivate()
         pilot.stop()
     recorded = read_log(log)
-    return result | {"recorded": len(recorded), "missed": int(np.count_nonzero(recorded.columns["warnings"].astype(int) & Warn.MISSED))}
-
-
-@contextmanager
-def _tester(rate_hz: float, watched: Process | None = None) -> Iterator[tuple[Tester, Operator]]:
-    with Operator(watch=(watched.check,) if watched else ()) as operator:
-        yield Tester(operator.node, operator.executor, rate_hz), operator
+    missed = np.count_nonzero(recorded.columns["warnings"].astype(int) & Warn.MISSED)
+    return result | {"recorded": len(recorded), "missed": int(missed)}
 
 
 def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from deploy.record import Recorder, read_log
 from deploy.runtime import Behaviour, IllegalTransition, Runtime, State, Tick
 from robots.description import Robot
 from robots.signals import Actuation
@@ -43,16 +45,29 @@ ACTS = st.sampled_from(["read"] * 20 + ["watch"] * 3 + ["battery", "command", "r
 EVENTS = st.lists(st.tuples(ACTS, READINGS, TIMES, STAMPS, OUTPUTS, vectors(3, [1, 2, 3])), min_size=8, max_size=30)
 
 
+CONTRACT = contract_of(sensors=(*ODOMETRY, BATTERY), max_age_s={"battery": 100.0})
+
+
+@pytest.fixture(scope="module")
+def recorder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Recorder]:
+    """One log of everything that is played."""
+    path = tmp_path_factory.mktemp("any") / "a.mcap"
+    with Recorder(path, FakePolicy(CONTRACT)) as recorder:
+        yield recorder
+    assert recorder.problem is None
+    assert not read_log(path).truncated
+
+
 class World:
     """Plays events to a runtime and checks every tick."""
 
-    def __init__(self, robot: Robot, behaviour: Behaviour | None = None) -> None:
+    def __init__(self, robot: Robot, behaviour: Behaviour | None = None, recorder: Recorder | None = None) -> None:
         self.value = 0.0
         self.robot, self.leg = robot, robot is LEG
-        contract = contract_of(robot) if self.leg else contract_of(sensors=(*ODOMETRY, BATTERY), max_age_s={"battery": 100.0})
+        contract = contract_of(robot) if self.leg else CONTRACT
         self.policy = FakePolicy(contract, lambda step: {s.name: np.full(s.size, self.value) for s in contract.actuation})
         self.time_s, self.stamp = 10.0, 0
-        self.runtime = Runtime(self.policy, robot=robot, now=lambda: self.time_s, behaviour=behaviour)
+        self.runtime = Runtime(self.policy, robot=robot, now=lambda: self.time_s, behaviour=behaviour, recorder=recorder)
         self.stopped = False
 
     def play(self, act: str, readings: dict[str, Any], dt_s: float, stamp: Any, value: float, vector: Any) -> None:
@@ -126,8 +141,8 @@ class World:
 
 @settings(max_examples=300, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large])
 @given(events=EVENTS)
-def test_a_quadrotor_is_sent_only_what_is_safe(events: list[tuple[Any, ...]]) -> None:
-    world = World(QUADROTOR)
+def test_a_quadrotor_is_sent_only_what_is_safe(recorder: Recorder, events: list[tuple[Any, ...]]) -> None:
+    world = World(QUADROTOR, recorder=recorder)
     world.runtime.on_sensors("battery", {"battery_voltage": 3.7}, -(2**62), 10.0)
     world.runtime.activate()
     for event in events:

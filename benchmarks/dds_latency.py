@@ -184,14 +184,20 @@ def export(rate_hz: float, folder: Path) -> Path:
     return path
 
 
-def measure(rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
+def measure(policy: Path, rate_hz: float, seconds: float, priority: int) -> dict[str, Any]:
     """Echo, policy, echo at one rate."""
-    with tempfile.TemporaryDirectory() as name:
-        policy = export(rate_hz, Path(name))
-        before = run_echo(rate_hz, seconds / 2, priority)
-        flown = run_policy(policy, rate_hz, seconds, priority)
-        after = run_echo(rate_hz, seconds / 2, priority)
+    before = run_echo(rate_hz, seconds / 2, priority)
+    flown = run_policy(policy, rate_hz, seconds, priority)
+    after = run_echo(rate_hz, seconds / 2, priority)
     return {"rate_hz": rate_hz, "seconds": seconds, "echo": summary(merged([before, after])), "policy": summary(flown)}
+
+
+def measure_all(rates_hz: Sequence[float], seconds: float, priority: int) -> list[dict[str, Any]]:
+    """Every rate, with a policy file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        policies = [export(rate_hz, Path(folder)) for rate_hz in rates_hz]
+        process.prioritise(priority)
+        return [measure(policy, rate_hz, seconds, priority) for policy, rate_hz in zip(policies, rates_hz)]
 
 
 def table(results: list[dict[str, Any]]) -> str:
@@ -223,9 +229,8 @@ def _body(arguments: Sequence[str]) -> int:
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
     try:
-        process.prioritise(options.realtime)
         load = os.getloadavg()[0]
-        results = [measure(rate_hz, options.seconds, options.realtime) for rate_hz in options.rates]
+        results = measure_all(options.rates, options.seconds, options.realtime)
     finally:
         rclpy.try_shutdown()
     if options.json:

@@ -89,17 +89,18 @@ def may_be_realtime(priority: int) -> bool:
 
 
 def prioritise(priority: int) -> None:
-    """Give every thread there is, the middleware's too, a real-time priority; threads and processes started later have none.
+    """Give every thread there is, the middleware's too, a real-time priority; those started later inherit it.
+
+    A thread without it could be put aside while it holds the interpreter's lock, and the control loop would wait for it.
 
     Raises:
         TetherError: if the system does not allow it.
     """
     if priority == 0:
         return
-    policy = os.SCHED_FIFO | os.SCHED_RESET_ON_FORK
     try:
         for thread in Path("/proc/self/task").iterdir():
-            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
+            os.sched_setscheduler(int(thread.name), os.SCHED_FIFO, os.sched_param(priority))
     except OSError as error:
         remedy = "raise `ulimit -r` (rtprio in /etc/security/limits.conf) or use 0"
         raise TetherError(f"realtime_priority {priority} is not allowed here ({error.strerror}); {remedy}") from error

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> Result:
     config = GuardConfig.from_yaml(args.guards) if args.guards else GuardConfig()
     goals = [_point(text) for text in args.goal]
     flight = Flight(policy, suite=args.suite, seed=args.seed, seconds=args.seconds, simulator=args.sim, goals=goals, config=config)
-    result = flight.record(_log_path(args.log))
+    result = flight.record(_log_path(args.log), progress=True)
     print(report(result))
     print(f"wrote {result['log']}; judge it with: tether replay {result['log']} --policy {args.policy}")
     return Result(result, exit_code=0 if result["completed"] else 1)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from tqdm import tqdm
 
 from deploy.guards import GuardConfig
 from deploy.policy import Policy
@@ -17,6 +18,9 @@ from robots import registry
 from robots.errors import TetherError
 from safety.envelope import GOAL
 from training.sim_driver import SimDriver
+
+
+BAR = "{desc} {bar} {n:.0f} of {total:.0f} s, {remaining} left"
 
 
 class Flight:
@@ -53,19 +57,21 @@ class Flight:
         self._seconds = seconds
         self._given = -1
 
-    def record(self, path: Path) -> dict[str, Any]:
-        """Fly once, recording to ``path``; what happened, as plain values."""
+    def record(self, path: Path, *, progress: bool = False) -> dict[str, Any]:
+        """Fly once, recording to ``path`` and, if asked, showing a progress bar; what happened, as plain values."""
         notes = {name: str(value) for name, value in self.about.items()}
         with Recorder(path, self.policy, robot=self.robot, config=self.config, notes=notes) as recorder:
             runtime = Runtime(self.policy, robot=self.robot, recorder=recorder, config=self.config, now=lambda: self.driver.time_s)
             runtime.activate()
-            fly(self.driver, runtime, lambda reading: self._operate(runtime, reading))
+            with tqdm(total=self._seconds, unit="s", desc="flight", bar_format=BAR, disable=not progress) as bar:
+                fly(self.driver, runtime, lambda reading: self._operate(runtime, reading, bar))
         self._refused(runtime)
         if recorder.problem:
             raise TetherError(recorder.problem)
         return self._summary(runtime, path)
 
-    def _operate(self, runtime: Runtime, reading: Reading) -> None:
+    def _operate(self, runtime: Runtime, reading: Reading, bar: Any) -> None:
+        bar.update(reading.receipt_s - bar.n)
         self._refused(runtime)
         runtime.enable(reading.receipt_s)
         due = min(int(self.driver.time_s / self._seconds * len(self._commands)), len(self._commands) - 1)

@@ -19,7 +19,6 @@ from robots.errors import TetherError
 from safety.envelope import GOAL
 from training.sim_driver import SimDriver
 
-
 BAR = "{desc} {bar} {n:.0f} of {total:.0f} s, {remaining} left"
 
 
@@ -63,7 +62,7 @@ class Flight:
         with Recorder(path, self.policy, robot=self.robot, config=self.config, notes=notes) as recorder:
             runtime = Runtime(self.policy, robot=self.robot, recorder=recorder, config=self.config, now=lambda: self.driver.time_s)
             runtime.activate()
-            with tqdm(total=self._seconds, unit="s", desc="flight", bar_format=BAR, disable=not progress) as bar:
+            with tqdm(total=self._seconds, unit="s", desc="flight", bar_format=BAR, leave=False, disable=None if progress else True) as bar:
                 fly(self.driver, runtime, lambda reading: self._operate(runtime, reading, bar))
         self._refused(runtime)
         if recorder.problem:

@@ -1,14 +1,15 @@
 """Geometric hover control: a hand-written control law, baseline and fallback.
 
-    a   = k_p e + k_i ∫e dt − k_v v − d + g ẑ        wanted thrust per mass, with e = goal − position and d the estimated disturbance
+    a   = k_p e − k_v v − d + g ẑ                    wanted thrust per mass, with e = goal − position and d the estimated disturbance
     f   = m a · R ẑ                                   collective thrust (Lee, Leok & McClamroch 2010, eq. 15)
     e_R = ẑ × Rᵀ a / ‖a‖                              attitude error
     ω   = k_R e_R                                     commanded body rates; none about z
 
 e_R is Lee's ½ (R_dᵀ R − Rᵀ R_d)^∨ up to sign, for the R_d nearest to R that points the thrust along a: hover has no goal heading, so
-the heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e, its integral and d are those of the
-task's observation: e and the integrand are shortened to a fixed length, so that a far goal neither tips the vehicle over nor winds the
-integral up. d is an integral too, of the acceleration that the model does not explain, and takes out most of the steady offset.
+the heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e and d are those of the task's
+observation: e is shortened to a fixed length, so that a far goal does not tip the vehicle over. d integrates the acceleration that thrust
+and gravity do not explain: it is the integral term, takes out the steady offset of a wrong mass or thrust, and unlike ∫e does not wind up
+while the vehicle is still on its way. (∫e instead: 57 % success on `full`; beside d: slower to settle.)
 """
 
 from __future__ import annotations
@@ -27,10 +28,9 @@ from training.control_law import ControlLaw, LawOutput, split_memory, without_sa
 
 @dataclass(frozen=True)
 class HoverGains:
-    """k_p [1/s²], k_i [1/s³], k_v [1/s], k_R [1/s], and the least vertical part of a [m/s²], which keeps the thrust upward."""
+    """k_p [1/s²], k_v [1/s], k_R [1/s], and the least vertical part of a [m/s²], which keeps the thrust upward."""
 
     position: float = 4.0
-    integral: float = 0.0
     velocity: float = 3.5
     attitude: float = 6.0
     least_lift_m_s2: float = 2.0
@@ -61,9 +61,9 @@ class GeometricHover(ControlLaw):
         task, gains = self.task, self.gains
         view, _ = split_memory(memory, task.action_size, task.task_memory_size)
         observation, task_memory = task.observe(sensors, command, view)
-        error, velocity, up, _, integral, disturbance = observation[:, :18].split(3, dim=1)  # all in the body frame
+        error, velocity, up, _, _, disturbance = observation[:, :18].split(3, dim=1)  # all in the body frame
 
-        wanted = gains.position * error + gains.integral * integral - gains.velocity * velocity - disturbance + GRAVITY * up
+        wanted = gains.position * error - gains.velocity * velocity - disturbance + GRAVITY * up
         lift = (wanted * up).sum(1, keepdim=True)
         wanted = wanted + (gains.least_lift_m_s2 - lift).clamp(min=0.0) * up
         direction = wanted / wanted.norm(dim=1, keepdim=True)

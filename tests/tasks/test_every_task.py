@@ -38,7 +38,8 @@ def test_names_and_sizes_agree(task: Task, environment: Environment) -> None:
     assert observation.shape == (BATCH, len(task.observation_names))
     assert task_memory.shape == (BATCH, task.task_memory_size)
     assert len(set(task.observation_names)) == len(task.observation_names)
-    assert observation.isfinite().all() and task_memory.isfinite().all()
+    assert observation.isfinite().all()
+    assert task_memory.isfinite().all()
 
 
 def test_observe_is_pure(task: Task, environment: Environment) -> None:
@@ -78,7 +79,8 @@ def test_rewards_and_errors_are_finite_and_one_per_environment(task: Task, envir
     for _ in range(5):
         step = environment.step(task.actuate(torch.zeros(BATCH, task.action_size)))
         for value in (*step.rewards.values(), step.tracking_error):
-            assert value.shape == (BATCH,) and value.isfinite().all()
+            assert value.shape == (BATCH,)
+            assert value.isfinite().all()
         assert step.terminated.dtype == step.truncated.dtype == torch.bool
         assert not (step.terminated & step.truncated).any()
 
@@ -91,7 +93,9 @@ def test_a_state_that_is_not_finite_terminates(task: Task, environment: Environm
 
 def test_privileged_observation_is_finite(environment: Environment) -> None:
     privileged = environment.privileged()
-    assert privileged.shape[0] == BATCH and privileged.dim() == 2 and privileged.isfinite().all()
+    assert privileged.shape[0] == BATCH
+    assert privileged.dim() == 2
+    assert privileged.isfinite().all()
 
 
 def test_every_suite_can_be_drawn_and_flown(task: Task) -> None:
@@ -99,7 +103,8 @@ def test_every_suite_can_be_drawn_and_flown(task: Task) -> None:
         environment = Environment(task, make_simulator("torch", task, BATCH), suite=suite, seed=1)
         environment.reset()
         step = environment.step(task.actuate(torch.zeros(BATCH, task.action_size)))
-        assert step.tracking_error.isfinite().all() and not step.terminated.any()
+        assert step.tracking_error.isfinite().all()
+        assert not step.terminated.any()
 
 
 def test_suites_are_told_apart_by_their_digest(task: Task) -> None:
@@ -117,6 +122,8 @@ def test_success_needs_a_whole_episode_without_failure(task: Task) -> None:
 
 def test_contract_follows_from_robot_and_task(task: Task) -> None:
     contract = task.contract(memory_size=11)
-    assert contract.robot == task.robot.name and contract.task == task.name and contract.rate_hz == task.rate_hz
+    assert contract.robot == task.robot.name
+    assert contract.task == task.name
+    assert contract.rate_hz == task.rate_hz
     assert tuple(sensor.name for sensor in contract.sensors) == task.sensors
     assert any(sensor.source == contract.clock for sensor in contract.sensors)

@@ -117,7 +117,12 @@ def test_starts_are_inside_the_spec(task: Hover, suite) -> None:
     start = task.sample(suite, MANY, generator())
     tilt = rotation_matrix(start.state[ORIENTATION])[:, 2, 2].clamp(-1, 1).acos()
     distance = (start.state[POSITION] - start.command[GOAL]).norm(dim=1)
-    for value, largest in ((tilt, math.pi / 2), (distance, 1.0), (start.state[VELOCITY].norm(dim=1), 3.0), (start.state[RATES].norm(dim=1), 3.0)):
+    for value, largest in (
+        (tilt, math.pi / 2),
+        (distance, 1.0),
+        (start.state[VELOCITY].norm(dim=1), 3.0),
+        (start.state[RATES].norm(dim=1), 3.0),
+    ):
         assert value.max() <= largest + 1e-4
         assert value.max() > 0.95 * largest  # the range is used to its end
     assert (start.state[POSITION][:, 2] >= 6.0).all()
@@ -130,27 +135,38 @@ def test_parameters_are_inside_the_spec(task: Hover, suite, spread: float) -> No
     mass = parameters["mass"] / crazyflie.mass_kg
     strongest = parameters["thrust_scale"].amax(1, keepdim=True)
     for value in (mass, parameters["inertia"] / torch.tensor(crazyflie.inertia_kg_m2), strongest, parameters["torque_scale"]):
-        assert value.min() >= 1 - spread - 1e-5 and value.max() <= 1 + spread + 1e-5
+        assert value.min() >= 1 - spread - 1e-5
+        assert value.max() <= 1 + spread + 1e-5
         assert value.max() - value.min() > 1.8 * spread
     assert (crazyflie.thrust_to_weight * strongest / mass >= 1.4 - 1e-4).all()
-    assert 0.7 <= parameters["motor_time_scale"].min() and parameters["motor_time_scale"].max() <= 1.5
+    assert parameters["motor_time_scale"].min() >= 0.7
+    assert parameters["motor_time_scale"].max() <= 1.5
     assert parameters["centre_of_mass"].abs().max() <= 0.003
-    assert 0.0 <= parameters["action_delay"].min() and 0.019 < parameters["action_delay"].max() <= 0.02
+    assert parameters["action_delay"].min() >= 0.0
+    assert 0.019 < parameters["action_delay"].max() <= 0.02
 
 
 def test_full_has_the_noise_of_the_spec(task: Hover) -> None:
     noise = task.sample(FULL, 5, generator()).sensor_noise
-    assert {name: round(value.max().item(), 6) for name, value in noise.items()} == {POSITION: 0.005, VELOCITY: 0.01, RATES: 0.01, ORIENTATION: 0.0}
+    assert {name: round(value.max().item(), 6) for name, value in noise.items()} == {
+        POSITION: 0.005,
+        VELOCITY: 0.01,
+        RATES: 0.01,
+        ORIENTATION: 0.0,
+    }
 
 
 def test_unseen_adds_gusts_a_side_force_and_a_weak_rotor(task: Hover) -> None:
     start = task.sample(UNSEEN, MANY, generator())
-    assert start.force_in_world is not None and start.gust_m_s is not None
+    assert start.force_in_world is not None
+    assert start.gust_m_s is not None
     torch.testing.assert_close(start.force_in_world.norm(dim=1), torch.full((MANY,), 1e-2))
-    assert (start.force_in_world[:, 2] == 0).all() and (start.gust_m_s[:, :2] > 0).all()
+    assert (start.force_in_world[:, 2] == 0).all()
+    assert (start.gust_m_s[:, :2] > 0).all()
     thrust = start.parameters["thrust_scale"]
     weak = thrust < thrust.amax(1, keepdim=True) * 0.99
-    assert (weak.sum(1) == 1).all() and (weak.sum(0) > MANY / 5).all()
+    assert (weak.sum(1) == 1).all()
+    assert (weak.sum(0) > MANY / 5).all()
     torch.testing.assert_close(thrust.amin(1) / thrust.amax(1), torch.full((MANY,), 0.85))
     assert task.sample(FULL, 5, generator()).force_in_world is None
 
@@ -159,7 +175,8 @@ def test_nominal_is_the_robot_as_described(task: Hover) -> None:
     parameters = task.sample(NOMINAL, 5, generator()).parameters
     torch.testing.assert_close(parameters["mass"], torch.full((5, 1), crazyflie.mass_kg))
     torch.testing.assert_close(parameters["thrust_scale"], torch.ones(5, 4))
-    assert (parameters["action_delay"] == 0).all() and (parameters["centre_of_mass"] == 0).all()
+    assert (parameters["action_delay"] == 0).all()
+    assert (parameters["centre_of_mass"] == 0).all()
 
 
 def test_a_hopeless_thrust_to_weight_is_raised_to_the_bound(task: Hover) -> None:

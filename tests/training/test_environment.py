@@ -1,0 +1,148 @@
+"""The vectorised environment on a point mass whose every step can be worked out."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from tests.training.point import PointSimulator, PointSuite, Reach
+from training.environment import Environment
+
+
+def environment(num_envs: int = 8, suite: PointSuite | None = None, seed: int = 0, **options: object) -> Environment:
+    return Environment(Reach(), PointSimulator(num_envs), suite=suite or PointSuite("still"), seed=seed, **options)
+
+
+def push(num_envs: int, force: float = 0.0) -> dict[str, torch.Tensor]:
+    return {"force": torch.full((num_envs, 1), force)}
+
+
+def test_step_reports_the_state_after_it() -> None:
+    env = environment()
+    sensors, command = env.reset()
+    start = sensors["position"].clone()
+    step = env.step(push(8, 1.0))
+    torch.testing.assert_close(step.sensors["position"], start + 0.01)
+    torch.testing.assert_close(step.tracking_error, (start + 0.01 - command["goal"]).abs().flatten())
+    torch.testing.assert_close(step.rewards["distance"], -0.1 * step.tracking_error)
+
+
+def test_time_runs_out_as_truncation_and_a_new_episode_begins() -> None:
+    env = environment()
+    env.reset()
+    for index in range(20):
+        step = env.step(push(8))
+        assert step.truncated.all() == (index == 19)
+        assert not step.terminated.any()
+    assert (env.age == 0).all()
+    assert not torch.equal(step.state["position"], step.sensors["position"])  # before and after the reset
+
+
+def test_failure_is_termination_even_on_the_last_step() -> None:
+    env = environment(num_envs=2)
+    env.reset()
+    env.age[:] = 19
+    env.simulator.state["position"][0] = 9.0
+    step = env.step(push(2))
+    assert step.terminated.tolist() == [True, False]
+    assert step.truncated.tolist() == [False, True]
+
+
+def test_reset_leaves_the_others_alone() -> None:
+    env = environment(num_envs=4, suite=PointSuite("noisy", noise=0.1), auto_reset=False)
+    env.reset()
+    before = {name: value.clone() for name, value in env.step(push(4)).sensors.items()}
+    goals = env.command["goal"].clone()
+    mask = torch.tensor([False, True, False, True])
+    sensors, command = env.reset(mask)
+    for name, value in sensors.items():
+        assert torch.equal(value[~mask], before[name][~mask])
+    assert torch.equal(command["goal"][~mask], goals[~mask])
+    assert (command["goal"][mask] != goals[mask]).all()
+    assert env.age.tolist() == [1, 0, 1, 0]
+
+
+def test_every_episode_starts_differently() -> None:
+    """Starts are drawn for all environments at once and used one by one; none may be used twice."""
+    env = environment(num_envs=3)
+    env.reset()
+    mask, seen = torch.tensor([True, False, False]), []
+    for _ in range(40):
+        seen.append(env.reset(mask)[1]["goal"][0].item())
+    assert len(set(seen)) == 40
+
+
+def test_without_auto_reset_episodes_go_on() -> None:
+    env = environment(auto_reset=False)
+    env.reset()
+    for _ in range(25):
+        step = env.step(push(8))
+    assert step.truncated.all()
+    assert (env.age == 25).all()
+
+
+def test_episode_length_can_be_replaced() -> None:
+    assert environment(episode_s=0.5).episode_steps == 5
+    assert environment().episode_steps == 20
+
+
+def test_stagger_spreads_ages_in_whole_groups() -> None:
+    env = environment(num_envs=200)
+    env.reset()
+    env.stagger(5)
+    assert sorted(set(env.age.tolist())) == [0, 5, 10, 15]
+
+
+def test_rest_is_the_previous_actuation_of_a_new_episode() -> None:
+    env = environment(auto_reset=False)
+    env.reset()
+    env.step(push(8, 0.7))
+    assert (env.previous_actuation["force"] == 0.7).all()
+    env.reset(torch.arange(8) < 4)
+    assert env.previous_actuation["force"].flatten().tolist() == [0.0] * 4 + [0.699999988079071] * 4
+
+
+def test_constant_force_reaches_the_simulator() -> None:
+    env = environment(suite=PointSuite("pushed", force=0.5))
+    env.reset()
+    torch.testing.assert_close(env.step(push(8)).state["velocity"], torch.full((8, 1), 0.05))
+
+
+def test_gusts_have_their_mean_spread_and_correlation() -> None:
+    env = environment(num_envs=4000, suite=PointSuite("windy", gust=2.0), auto_reset=False)
+    env.reset()
+    env.step(push(4000))
+    first = env.simulator.wind[:, 0].clone()
+    for _ in range(5):
+        env.step(push(4000))
+    later = env.simulator.wind[:, 0]
+    for wind in (first, later):
+        assert abs(wind.mean().item() - 0.5) < 0.1
+        assert abs(wind.std().item() - 2.0) < 0.1
+    correlation = torch.corrcoef(torch.stack([first, later]))[0, 1].item()
+    assert abs(correlation - math.exp(-5 * 0.1 / 1.0)) < 0.05
+
+
+def test_same_seed_same_episodes() -> None:
+    first, second, other = (environment(suite=PointSuite("noisy", noise=0.1), seed=seed) for seed in (1, 1, 2))
+    for env in (first, second, other):
+        env.reset()
+    one, two, three = (env.step(push(8, 0.3)).sensors["position"] for env in (first, second, other))
+    assert torch.equal(one, two)
+    assert not torch.equal(one, three)
+
+
+def test_state_dict_continues_bit_for_bit() -> None:
+    suite = PointSuite("all", noise=0.1, force=0.1, gust=0.5)
+    env, copy = environment(suite=suite, seed=1), environment(suite=suite, seed=2)
+    env.reset()
+    for _ in range(13):
+        env.step(push(8, 0.4))
+    copy.load_state_dict(env.state_dict())
+    for _ in range(30):
+        one, two = env.step(push(8, 0.4)), copy.step(push(8, 0.4))
+        assert torch.equal(one.sensors["position"], two.sensors["position"])
+        assert torch.equal(one.command["goal"], two.command["goal"])
+        assert torch.equal(env.privileged(), copy.privileged())
+        assert torch.equal(env.simulator.wind, copy.simulator.wind)

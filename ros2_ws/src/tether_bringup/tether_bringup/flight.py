@@ -93,6 +93,8 @@ def _operate(robot: Process, pilot: Process, policy: Policy, goals: Sequence[Poi
         try:
             operator.engage()
             distances = operator.fly(goals, seconds / len(goals))
+            if witness.mode != "flying":
+                raise TetherError(f"the robot took over: {witness.mode}, {witness.events[-1]['reason']}; is the machine too busy?")
             operator.deactivate()
             operator.wait(lambda: witness.mode == "landed", LANDING_S, "the landing of the simulated robot")
         except TetherError as error:

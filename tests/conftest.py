@@ -31,18 +31,24 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
-    if not config.getoption("--robot-only") or not collection_path.name.startswith("test_"):
+    if not config.getoption("--robot-only"):
         return None
-    inside = collection_path.relative_to(TREE / "tests").parts[0] in ROBOT_ROOMS
-    return None if inside and _needs(collection_path) <= ON_ROBOTS | TEST_TOOLS else True
+    path = collection_path / "conftest.py" if collection_path.is_dir() else collection_path
+    judged = path.is_file() and (path.name.startswith("test_") or (path.name == "conftest.py" and path.parent != TREE / "tests"))
+    return True if judged and not _runs(path) else None
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
     if not config.getoption("--robot-only"):
         return []
-    tests = [path for room in ROBOT_ROOMS for path in (TREE / "tests" / room).rglob("test_*.py")]
-    left_out = [str(path.relative_to(TREE)) for path in tests if not _needs(path) <= ON_ROBOTS | TEST_TOOLS]
-    return [f"robot distribution only; left out, for they need more: {', '.join(sorted(left_out)) or 'none'}"]
+    left_out = [path for room in ROBOT_ROOMS for path in (TREE / "tests" / room).rglob("test_*.py") if not _runs(path)]
+    names = ", ".join(sorted(str(path.relative_to(TREE / "tests")) for path in left_out))
+    return [f"robot distribution only; left out, for they need more: {names or 'none'}"]
+
+
+def _runs(path: Path) -> bool:
+    """Whether a test file belongs to a room that runs on robots, and needs nothing that does not."""
+    return path.relative_to(TREE / "tests").parts[0] in ROBOT_ROOMS and _needs(path) <= ON_ROBOTS | TEST_TOOLS
 
 
 def _needs(path: Path) -> set[str]:

@@ -121,9 +121,14 @@ class Case:
 
     def tripped(self, *trips: Trip) -> Rows:
         """Rows in which one of ``trips``, or any if none is named, was raised."""
-        mask = np.nan_to_num(self.column("trips"), nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
         wanted = int(sum(trip.value for trip in trips)) if trips else -1
-        return np.asarray((mask & wanted) != 0)
+        return np.asarray((self.mask("trips") & wanted) != 0)
+
+    def mask(self, name: str) -> Array:
+        """A column of bits, int64 ``[rows]``; 0 where it holds no whole number in range, which the quality check reports."""
+        values = self.column(name)
+        whole = (values >= 0) & (values <= 2**32) & (values == np.floor(values))
+        return np.where(whole, values, 0.0).astype(np.int64)
 
     def at(self, row: int) -> dict[str, Any]:
         """``tick`` and ``time_s`` of a row, for a `Finding`."""

@@ -19,15 +19,16 @@ from deploy.replay.reinference import Rerun, relative
 from robots.signals import Signal
 
 SCALES = {
-    180 / np.pi: "radians taken for degrees",
-    np.pi / 180: "degrees taken for radians",
-    1000.0: "a factor of 1000",
-    0.001: "a factor of 1/1000",
-    9.81: "m/s² taken for g",
-    1 / 9.81: "g taken for m/s²",
-    -1.0: "the opposite sign",
+    180 / np.pi: " (radians to degrees)",
+    np.pi / 180: " (degrees to radians)",
+    1000.0: "",
+    0.001: "",
+    9.81: " (g to m/s²)",
+    1 / 9.81: " (m/s² to g)",
+    -1.0: "",
 }
 ROWS = 64  # rows a candidate is tried on
+FITTED = 2000  # rows a proportion is fitted to
 EXPLAINED = 1e-3  # residual over signal; far above rounding, far below any other mistake
 
 
@@ -48,6 +49,8 @@ def outputs(logged: Array, expected: Array, names: tuple[str, ...]) -> str:
     wrong = np.flatnonzero(~(np.linalg.norm(logged - expected, axis=0) <= EXPLAINED * (1e-9 + np.linalg.norm(expected, axis=0))))
     if len(logged) < 10 or not len(wrong):
         return ""
+    few = np.linspace(0, len(logged) - 1, min(len(logged), FITTED)).astype(int)
+    logged, expected = logged[few], expected[few]
     source, scale = _fit(logged[:, wrong], expected[:, wrong])
     if (source < 0).any() or len(set(source.tolist())) < len(source):
         return ""
@@ -74,7 +77,7 @@ def _times(scale: float) -> str:
         return ""
     if abs(scale + 1) < EXPLAINED:
         return "−"
-    known = next((f" ({words})" for value, words in SCALES.items() if abs(scale / value - 1) < EXPLAINED), "")
+    known = next((words for value, words in SCALES.items() if abs(scale / value - 1) < EXPLAINED), "")
     return f"{scale:.4g}{known} × "
 
 
@@ -91,7 +94,7 @@ def inputs(case: Case, run: Rerun) -> str:
         for candidate in candidates(signal):
             changed = {**given, signal.name: (given[signal.name] @ candidate.matrix.T).astype(np.float32)}
             if _error(case, changed, memory, logged) <= 10 * case.tolerance and _confirmed(case, signal.name, candidate):
-                return f"explained by: {signal.name} reached the policy with {candidate.words}"
+                return f"explained by: {signal.name} reached the policy {candidate.words}"
     return ""
 
 
@@ -110,34 +113,34 @@ def _confirmed(case: Case, name: str, candidate: Candidate) -> bool:
 
 
 def candidates(signal: Signal) -> Iterator[Candidate]:
-    """Likely mistakes with a signal, simplest first."""
+    """Likely mistakes with a signal, simplest first: scales, signs, orders, and for up to four channels orders with signs."""
     size, names = signal.size, signal.channels
     identity = np.eye(size)
     for scale, words in SCALES.items():
-        yield Candidate(words, identity * scale)
-    for flipped in range(size):
-        yield Candidate(f"{names[flipped]} negated", identity * np.where(np.arange(size) == flipped, -1.0, 1.0))
-    for order in _orders(size):
-        yield Candidate(f"its channels in the order {', '.join(names[i] for i in order)}", identity[list(order)])
+        yield Candidate(f"multiplied by {scale:.4g}{words}", identity * scale)
+    for flipped in range(size if size > 1 else 0):
+        yield Candidate(f"with {names[flipped]} negated", identity * np.where(np.arange(size) == flipped, -1.0, 1.0))
+    for order in orders(size):
+        yield Candidate(f"with its channels in the order {', '.join(names[i] for i in order)}", identity[list(order)])
     if size <= 4:
-        for order in _orders(size):
-            for signs in itertools.product((1.0, -1.0), repeat=size):
-                if min(signs) < 0:
-                    words = ", ".join(("−" if sign < 0 else "") + names[i] for i, sign in zip(order, signs))
-                    yield Candidate(f"its channels as {words}", np.array(signs)[:, None] * identity[list(order)])
+        for order, signs in itertools.product([tuple(range(size)), *orders(size)], itertools.product((1.0, -1.0), repeat=size)):
+            matrix = np.array(signs)[:, None] * identity[list(order)]
+            if min(signs) < 0 and (matrix.diagonal() != 1).sum() > 1 and not np.array_equal(matrix, -identity):
+                words = ", ".join(("−" if sign < 0 else "") + names[i] for i, sign in zip(order, signs))
+                yield Candidate(f"with {words} for {', '.join(names)}", matrix)
 
 
-def _orders(size: int) -> Iterator[tuple[int, ...]]:
-    """All orders of up to five channels; of more, swaps of two, orders of up to five equal blocks, transpositions of a grid."""
+def orders(size: int) -> list[tuple[int, ...]]:
+    """All orders but the right one of up to five channels; of more, swaps of two, orders of up to five blocks, transpositions of a grid."""
+    right = tuple(range(size))
     if size <= 5:
-        yield from (order for order in itertools.permutations(range(size)) if order != tuple(range(size)))
-        return
-    for first, second in itertools.combinations(range(size), 2):
-        order = list(range(size))
-        order[first], order[second] = second, first
-        yield tuple(order)
+        return list(itertools.permutations(range(size)))[1:]
+    found = [
+        tuple(second if i == first else first if i == second else i for i in right) for first, second in itertools.combinations(right, 2)
+    ]
     for count in (count for count in range(2, size) if size % count == 0):
         grid = np.arange(size).reshape(count, -1)
-        yield tuple(grid.T.ravel().tolist())
+        found.append(tuple(grid.T.ravel().tolist()))
         if count <= 5:
-            yield from (tuple(grid[list(blocks)].ravel().tolist()) for blocks in itertools.permutations(range(count)))
+            found += [tuple(grid[list(blocks)].ravel().tolist()) for blocks in itertools.permutations(range(count))]
+    return [order for order in dict.fromkeys(found) if order != right]

@@ -8,6 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from deploy.replay.case import Case
 from deploy.replay.fleet import Fleet
 from deploy.replay.plots import sections
@@ -21,7 +23,9 @@ SHOWN = 200  # findings in the table; all are in the JSON
 
 def page(case: Case, report: Report, name: str) -> str:
     """The report of one log, called ``name``."""
-    body = [_verdict(report), _tiles(report, case), _findings(report.findings), *_pictures(case), _provenance(report)]
+    with np.errstate(all="ignore"):  # a damaged log holds any bit pattern, and every plot leaves out what cannot be drawn
+        pictures = _pictures(case)
+    body = [_verdict(report), _tiles(report, case), _findings(report.findings), *pictures, _provenance(report)]
     return _document(name, report.verdict, body)
 
 

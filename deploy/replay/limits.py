@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,33 +16,20 @@ from robots.description import Limits
 from robots.errors import TetherError
 
 
-class Unreadable(TetherError):
-    """The log's own limits or guard thresholds cannot be read."""
-
-
 def in_force(case: Case) -> Limits:
-    """The tighter of what the robot allowed and what the policy file asks for; raises `Unreadable`."""
-    robot, asked = _recorded(case, "robot_limits"), case.contract.limits
-    try:
-        rates: Mapping[str, float] = robot.get("action_rate", {})
-        scalars = {
-            field.name: min(getattr(asked, field.name), float(robot.get(field.name, math.inf)))
-            for field in dataclasses.fields(Limits)
-            if field.name != "action_rate"
-        }
-        names = {**rates, **asked.action_rate}
-        both = {name: min(float(rates.get(name, math.inf)), asked.action_rate.get(name, math.inf)) for name in names}
-    except (AttributeError, TypeError, ValueError) as error:
-        raise Unreadable(f"the log's robot_limits make no sense ({error})") from error
-    return Limits(**scalars, action_rate=both)
+    """The tighter of what the robot allowed and what the policy file asks for; the latter alone where the log's cannot be read."""
+    return _read(case, "robot_limits", lambda data: _tighter(data, case.contract.limits), case.contract.limits)[0]
 
 
 def guards(case: Case) -> GuardConfig:
-    """The thresholds the runtime used, the defaults where the log names none; raises `Unreadable`."""
-    try:
-        return GuardConfig.from_dict(_recorded(case, "guards"))
-    except (TetherError, TypeError) as error:
-        raise Unreadable(f"the log's guard thresholds make no sense ({error})") from error
+    """The thresholds the runtime used; the defaults where the log names none, or none that can be read."""
+    return _read(case, "guards", GuardConfig.from_dict, GuardConfig())[0]
+
+
+def problems(case: Case) -> list[str]:
+    """What of it cannot be read."""
+    limits = _read(case, "robot_limits", lambda data: _tighter(data, case.contract.limits), None)[1]
+    return [problem for problem in (limits, _read(case, "guards", GuardConfig.from_dict, None)[1]) if problem]
 
 
 def bounds(case: Case) -> tuple[Array, Array]:
@@ -59,11 +46,22 @@ def steps(case: Case, limits: Limits) -> Array:
     return np.array([limits.action_rate.get(channel, math.inf) * case.contract.period_s for channel in channels])
 
 
-def _recorded(case: Case, key: str) -> dict[str, Any]:
+def _read(case: Case, key: str, parse: Callable[[dict[str, Any]], Any], otherwise: Any) -> tuple[Any, str]:
+    """(what the log's metadata holds under ``key``, or ``otherwise``; why it could not be read)."""
+    if key not in case.log.metadata:
+        return otherwise, ""
     try:
-        data = json.loads(case.log.metadata.get(key, "{}"))
-    except ValueError as error:
-        raise Unreadable(f"the log's {key} is not JSON ({error})") from error
-    if not isinstance(data, dict):
-        raise Unreadable(f"the log's {key} is not an object")
-    return data
+        return parse(json.loads(case.log.metadata[key])), ""
+    except (TetherError, AttributeError, TypeError, ValueError, RecursionError) as error:
+        return otherwise, f"the log's {key} cannot be read: {' '.join(str(error).split())}"
+
+
+def _tighter(robot: dict[str, Any], asked: Limits) -> Limits:
+    fields = {field.name for field in dataclasses.fields(Limits)}
+    if set(robot) != fields:
+        raise ValueError(f"found {', '.join(sorted(robot))}; expected {', '.join(sorted(fields))}")
+    rates: Mapping[str, float] = robot["action_rate"]
+    scalars = {name: min(getattr(asked, name), float(robot[name])) for name in fields - {"action_rate"}}
+    names = {**rates, **asked.action_rate}
+    both = {name: min(float(rates.get(name, math.inf)), asked.action_rate.get(name, math.inf)) for name in names}
+    return Limits(**scalars, action_rate=both)

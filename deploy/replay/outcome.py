@@ -37,8 +37,9 @@ def judge_file(path: Path, policy: Policy, rules: Sequence[Rule], *, page: bool)
         raise TetherError(f"there is no log {path}; name an MCAP file that `tether run` or the policy node recorded")
     try:
         log = read_log(path)
-    except TetherError as error:
-        return Outcome(path, unreadable(str(error)), html.unreadable_page(unreadable(str(error)), path.name) if page else "")
+    except Exception as error:  # a damaged file may fail in any way; none of them is a pass, and none may stop the other logs
+        report = unreadable(str(error))
+        return Outcome(path, report, html.unreadable_page(report, path.name) if page else "")
     case, report = examine(log, policy, rules)
     return Outcome(path, report, html.page(case, report, path.name) if page else "")
 

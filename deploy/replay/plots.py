@@ -42,7 +42,7 @@ def _axes(case: Case, title: str, **options: object) -> Plot:
 
 
 def _trip_names(case: Case, row: int) -> str:
-    return ", ".join(names(Trip, int(case.column("trips")[row])))
+    return ", ".join(names(Trip, int(case.mask("trips")[row])))
 
 
 def _runs(where: Rows) -> Iterator[tuple[int, int]]:
@@ -103,11 +103,14 @@ def _envelope(case: Case) -> list[str]:
 
 def _actuation(case: Case) -> list[str]:
     pictures, column = [], 0
-    asked, sent = case.block("policy"), case.block("actuation")
+    asked, sent, again = case.block("policy"), case.block("actuation"), case.traces.get("rerun")
+    differs = case.summary.get("parity_max", 0.0) > case.tolerance
     for signal in case.contract.actuation:
         for number, channel in enumerate(signal.channels):
             plot = _axes(case, f"{_words(channel)} [{signal.unit}]", height=150)
             plot.line(_time(case), sent[:, column], "sent", "s1").line(_time(case), asked[:, column], "policy", "thin")
+            if differs and again is not None:
+                plot.line(_time(case), again[:, column], "policy, run again", "s2")
             if signal.lower and signal.upper:
                 plot.allowed(signal.lower[number], signal.upper[number])
             pictures.append(plot.render())

@@ -61,10 +61,12 @@ def examine(log: Log, policy: Policy, rules: Sequence[Rule] = ()) -> tuple[Case,
 
 
 def _applies(check: Check, case: Case) -> bool:
-    """An empty log has nothing to judge; and a policy is run only on the log of its own flights."""
-    if check in (container.check, integrity.check, quality.check):
+    """A log of another contract cannot be read on, an empty one holds nothing to judge, and a policy is run only on its own flights."""
+    if check in (container.check, integrity.check):
         return True
-    return case.rows > 0 and (check is not parity.check or case.same_policy)
+    if case.log.contract != case.policy.contract or (not case.rows and check is not quality.check):
+        return False
+    return check is not parity.check or case.same_policy
 
 
 def provenance(case: Case) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from numpy.typing import ArrayLike
 Array = np.ndarray
 
 WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 62, 14, 30, 24  # px
+LARGEST = 1e30  # of anything drawn
 
 
 def decimate(x: Array, y: Array, columns: int) -> tuple[Array, Array]:
@@ -69,6 +70,12 @@ def label(value: float) -> str:
     return f"{mantissa}e{int(exponent)}".replace("-", "−")
 
 
+def _drawable(y: ArrayLike) -> Array:
+    """Values whose differences are finite too; what is not a number stays so."""
+    values = np.asarray(y, float)
+    return np.where(np.isfinite(values), np.clip(values, -LARGEST, LARGEST), np.nan)
+
+
 class Plot:
     """One set of axes. Add marks in any order; `render` returns an ``<svg>`` element.
 
@@ -85,7 +92,9 @@ class Plot:
         self, title: str, x: tuple[float, float], *, height: int = 180, log: bool = False, x_unit: str = "s", y_axis: bool = True
     ) -> None:
         self.title, self.height, self.log, self.x_unit, self.y_axis = title, height, log, x_unit, y_axis
-        self.x0, self.x1 = float(x[0]), float(x[1]) if x[1] > x[0] else float(x[0]) + 1.0
+        self.x0, self.x1 = (float(edge) for edge in _drawable(x))
+        if not self.x1 > self.x0:
+            self.x1 = self.x0 + max(1.0, abs(self.x0) * 0.1)
         self._series: list[tuple[Array, Array, str, str]] = []
         self._bars: list[tuple[Array, Array]] = []
         self._limits: list[tuple[float, str]] = []
@@ -96,9 +105,9 @@ class Plot:
 
     def line(self, x: ArrayLike, y: ArrayLike, name: str = "", style: str = "s0") -> Plot:
         """A series ``[n]``; ``style`` is a CSS class (``s0``…``s5``, ``goal``, ``faint``)."""
-        px, py = decimate(np.asarray(x, float), np.asarray(y, float), WIDTH - LEFT - RIGHT)
+        px, py = decimate(np.asarray(x, float), _drawable(y), WIDTH - LEFT - RIGHT)
         if self.log:
-            py = np.where(py > 0, py, np.nan)
+            py = np.where(py > 1 / LARGEST, py, np.nan)
         self._series.append((px, py, name, style))
         self._see(py)
         return self
@@ -112,7 +121,7 @@ class Plot:
     def limit(self, y: float, name: str) -> Plot:
         """A horizontal limit that belongs in view."""
         self._limits.append((y, name))
-        self._see(np.array([y]))
+        self._see(np.array([y], dtype=float))
         return self
 
     def allowed(self, low: float, high: float) -> Plot:
@@ -136,7 +145,7 @@ class Plot:
         return self
 
     def _see(self, y: Array) -> None:
-        good = y[np.isfinite(y) & ((y > 0) | (not self.log))]
+        good = _drawable(y)[np.isfinite(y) & ((y > 1 / LARGEST) | (not self.log))]
         if len(good):
             self._y += [float(good.min()), float(good.max())]
 

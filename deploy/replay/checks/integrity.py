@@ -1,13 +1,15 @@
-"""The log belongs to this policy file: same digest, same contract."""
+"""The log belongs to this policy file: same digest, same contract; and what the log says of limits and guards can be read."""
 
 from __future__ import annotations
 
 import dataclasses
 
+from deploy.replay import limits
 from deploy.replay.case import Case
 from deploy.replay.report import Finding
 
 REMEDY = "give --policy the file that flew; `tether inspect` prints a file's digest"
+DAMAGED = "the file is damaged; copy it again from the robot and compare checksums"
 
 
 def check(case: Case) -> list[Finding]:
@@ -21,6 +23,8 @@ def check(case: Case) -> list[Finding]:
     if differing:
         what = f"the log's contract differs from the policy file's in: {', '.join(differing)}"
         findings.append(Finding(severity="inconclusive", check="integrity", what=what, channel="contract", remedy=REMEDY))
+    for problem in limits.problems(case):
+        findings.append(Finding(severity="inconclusive", check="integrity", what=problem, channel="metadata", remedy=DAMAGED))
     return findings
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deploy.replay import explain, reinference
-from deploy.replay.case import Array, Case, Rows, rowwise
+from deploy.replay.case import Array, Case, rowwise
 from deploy.replay.reinference import OUTPUTS, Rerun, relative
 from deploy.replay.report import Finding
 
@@ -18,7 +18,8 @@ def check(case: Case) -> list[Finding]:
     run = reinference.rerun(case)
     findings = _unverified(case, run) + _memory(case, run)
     worst = np.zeros(case.rows)
-    findings += [finding for kind in OUTPUTS for finding in _block(case, run, kind, worst)]
+    explanation = explain.inputs(case, run)
+    findings += [finding for kind in OUTPUTS for finding in _block(case, run, kind, worst, explanation)]
     case.traces["parity"] = np.where(run.verified, worst, np.nan)
     case.traces["rerun"] = run.outputs["policy"]
     case.summary["parity_max"] = float(worst.max(initial=0.0))
@@ -32,7 +33,7 @@ def _unverified(case: Case, run: Rerun) -> list[Finding]:
     return case.doubt(left, check="parity", what=what, channel="memory", remedy=UNVERIFIED)
 
 
-def _block(case: Case, run: Rerun, kind: str, worst: Array) -> list[Finding]:
+def _block(case: Case, run: Rerun, kind: str, worst: Array, explanation: str) -> list[Finding]:
     """Compare one block and add its error to ``worst`` ``[rows]``."""
     logged, expected, names = case.block(kind), run.outputs[kind], case.names(kind)
     if not names:
@@ -54,14 +55,8 @@ def _block(case: Case, run: Rerun, kind: str, worst: Array) -> list[Finding]:
         channel=channel,
         value=float(np.nan_to_num(error[rows], nan=np.inf).max()),
         limit=case.tolerance,
-        remedy=_remedy(case, run, kind, rows),
+        remedy=explanation or explain.outputs(logged[rows], expected[rows], names) or ALTERED,
     )
-
-
-def _remedy(case: Case, run: Rerun, kind: str, rows: Rows) -> str:
-    if kind == "reserved":
-        return ALTERED
-    return explain.inputs(case, run) or explain.outputs(case.block(kind)[rows], run.outputs[kind][rows], case.names(kind)) or ALTERED
 
 
 def _memory(case: Case, run: Rerun) -> list[Finding]:

@@ -14,8 +14,9 @@ GAP_PERIODS = 5.0  # a longer silence is a gap: nobody knows what the robot did;
 PERIOD_TOLERANCE = 0.2
 OFF_SHARE = 0.1  # of stamp intervals more than 20 % off; more is another rate, or a sensor that cannot be relied on
 RATE_TOLERANCE = 0.05
-CLOCK_JUMP_S = 0.05
+CLOCK_JUMP_S = 0.02
 CLOCK_READ_S = 1e-3  # receipt may be stamped a little after the runtime looked at its clock
+UNIT_TOLERANCE = 5e-4
 RECORD = "find out what wrote this value, then record the run again"
 SENSOR = "check the sensor's driver and the link it arrives over, then record the run again"
 
@@ -24,7 +25,7 @@ def check(case: Case) -> list[Finding]:
     """Length, missing and repeated records, numbers that are not finite or not possible, stamps, rate and clocks."""
     if not case.rows:
         return [_doubt("the log holds no steps")]
-    findings = [*_length(case), *_ticks(case), *_finite(case), *_flags(case), *_monotonic(case)]
+    findings = [*_length(case), *_ticks(case), *_finite(case), *_flags(case), *_unit(case), *_monotonic(case)]
     return [*findings, *_stamps(case), *_rate(case), *_clock_jump(case)]
 
 
@@ -95,6 +96,20 @@ def _flags(case: Case) -> list[Finding]:
     return findings
 
 
+def _unit(case: Case) -> list[Finding]:
+    """Orientations keep their length: near upright, an error in the scalar part changes nothing else that anybody computes."""
+    findings = []
+    for sensor in case.contract.sensors:
+        if sensor.name.startswith("orientation_") and sensor.size == 4:
+            length = np.linalg.norm(case.block(f"sensor.{sensor.name}"), axis=1)
+            off = np.abs(length - np.median(length[case.ran])) if case.ran.any() else np.zeros(case.rows)
+            wrong = case.ran & ~(off <= UNIT_TOLERANCE)
+            value = float(off[np.argmax(wrong)])
+            what = "the length of an orientation quaternion is unlike the rest of the log"
+            findings += case.doubt(wrong, check="quality", what=what, channel=sensor.name, value=value, limit=UNIT_TOLERANCE, remedy=RECORD)
+    return findings
+
+
 def _monotonic(case: Case) -> list[Finding]:
     """On the monotonic clock a step is received, then begun, then finished, and steps follow each other."""
     receipt, started, finished = (case.column(name) for name in ("receipt_s", "started_s", "finished_s"))
@@ -117,7 +132,7 @@ def _stamps(case: Case) -> list[Finding]:
     backwards, gap = np.zeros(case.rows, dtype=bool), np.zeros(case.rows, dtype=bool)
     backwards[rows] = intervals <= 0
     gap[rows] = intervals > GAP_PERIODS * period
-    worst = float(np.nanmin(intervals, initial=0.0)), float(np.nanmax(intervals, initial=0.0))
+    worst = float(np.fmin.reduce(intervals, initial=0.0)), float(np.fmax.reduce(intervals, initial=0.0))
     late, early = "stamps are repeated or out of order [s]", "a gap in the observations: nobody knows what the robot did meanwhile [s]"
     return [
         *case.doubt(backwards, check="quality", what=late, channel="stamp_s", value=worst[0], limit=0.0, remedy=SENSOR),

@@ -6,15 +6,16 @@ import numpy as np
 
 from deploy.guards.trips import Trip, Warn, names
 from deploy.replay.case import Case, Rows
-from deploy.replay.report import Finding, Severity
+from deploy.replay.report import Finding
 from deploy.runtime.state_machine import State
 
 POLICY_FAULTS = Trip.NON_FINITE_OUTPUT | Trip.BAD_OUTPUT | Trip.POLICY_ERROR
-DATA_FAULTS = Trip.IMPLAUSIBLE | Trip.NON_FINITE_INPUT | Trip.BAD_INPUT | Trip.STALE_CLOCK | Trip.STALE_SENSOR
+LEFT_ENVELOPE = Trip.TILT | Trip.SPEED | Trip.BODY_RATE | Trip.DISTANCE
+DATA_FAULTS = Trip.IMPLAUSIBLE | Trip.NON_FINITE_INPUT | Trip.BAD_INPUT | Trip.STALE_CLOCK | Trip.STALE_SENSOR | Trip.DEADLINE
 
 
 def check(case: Case) -> list[Finding]:
-    """A trip that blames the policy is a violation, one that blames the data inconclusive; the rest is for the other checks to judge."""
+    """A trip that blames policy or robot is a violation, one that blames data or timing inconclusive, an operator's a note."""
     findings = [finding for trip in Trip if case.tripped(trip).any() for finding in _of(case, trip)]
     return [*findings, *_ignored(case), *_warnings(case)]
 
@@ -25,10 +26,13 @@ def _of(case: Case, trip: Trip) -> list[Finding]:
     if trip & POLICY_FAULTS:
         remedy = "the policy gives what cannot be sent; find the input that makes it do so in the rows before"
         return case.violation(where, check="trips", what=what, channel="trips", remedy=remedy)
-    severity: Severity = "inconclusive" if trip & DATA_FAULTS else "note"
-    remedy = "what the robot measured could not be trusted; check the sensor and its link" if trip & DATA_FAULTS else ""
+    if trip & LEFT_ENVELOPE:
+        return case.violation(where, check="trips", what=what, channel="trips", remedy="the robot left its envelope; see the plots")
+    if trip & DATA_FAULTS:
+        remedy = "what the robot measured, or when, could not be trusted; check the sensor, its link and the computer's load"
+        return case.doubt(where, check="trips", what=what, channel="trips", remedy=remedy)
     details = {"count": int(where.sum()), **case.at(int(np.argmax(where)))}
-    return [Finding(severity=severity, check="trips", what=what, channel="trips", remedy=remedy, **details)]
+    return [Finding(severity="note", check="trips", what=what, channel="trips", **details)]
 
 
 def _ignored(case: Case) -> list[Finding]:
@@ -40,7 +44,7 @@ def _ignored(case: Case) -> list[Finding]:
 
 
 def _warnings(case: Case) -> list[Finding]:
-    mask = np.nan_to_num(case.column("warnings"), nan=0.0, posinf=0.0, neginf=0.0).astype(np.int64)
+    mask = case.mask("warnings")
     findings = []
     for warning in Warn:
         where = case.ran & ((mask & warning.value) != 0)

@@ -128,6 +128,16 @@ def test_deactivating_sends_the_safe_command_and_requests_the_failsafe(cockpit: 
     one.until(lambda: one.robot.failsafe[-1] is False, "the end of the failsafe request")
 
 
+def test_deactivating_before_the_policy_had_control_leaves_the_robot_alone(cockpit: Any) -> None:
+    one = cockpit()
+    one.activate()
+    one.until(lambda: bool(one.robot.say()) and one.runtime.journal.ticks > 3, "steps without an enable")
+    assert one.state == "READY"
+    one.node.trigger_deactivate()
+    one.until(lambda: one.robot.failsafe == [False], "the failsafe topic")
+    assert one.robot.commands == []
+
+
 def test_an_emergency_stop_is_latched(cockpit: Any) -> None:
     one = cockpit()
     one.fly()

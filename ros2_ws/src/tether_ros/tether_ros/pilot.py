@@ -72,20 +72,20 @@ class Pilot:
         if self._always_enabled:
             self._runtime.enable(time.monotonic())
         self._active = True
-        self._request_failsafe(False)
         self._watch(WATCH_AFTER_PERIODS)
         self._announce()
 
     def deactivate(self) -> None:
-        """Send the final safe command and request the failsafe, so that the robot is in someone's hands, then disarm."""
+        """Disarm. A robot that was under control is sent the final safe command and its failsafe is requested: it is in someone's hands."""
         if not self._active:
             return
         self._active = False
         self._watchdog.cancel()
-        self._actuation.publish(self._encode(self._runtime.final_command(), self._stamp_ns))
-        self._request_failsafe(True)
+        if self._runtime.state in (State.POLICY, State.HOLD) or not self._runtime.behaviour.silent:
+            self._actuation.publish(self._encode(self._runtime.final_command(), self._stamp_ns))
         if (self._runtime.state, Event.DEACTIVATE) in TABLE:  # an e-stop stays latched
             self._runtime.deactivate()
+        self._request_failsafe(self._runtime.failsafe)
         self._announce()
 
     def close(self) -> None:

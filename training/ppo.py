@@ -113,7 +113,7 @@ class Batch(NamedTuple):
 
     def environments(self, chosen: Tensor) -> Batch:
         """The share of the environments with the indices ``chosen``."""
-        parts = {name: part[:, chosen] for name, part in self._asdict().items() if name != "recurrent"}
+        parts = {name: part.index_select(1, chosen) for name, part in self._asdict().items() if name != "recurrent"}
         return Batch(**parts, recurrent=self.recurrent[chosen])
 
 
@@ -156,6 +156,17 @@ def value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip: float) ->
     return 0.5 * loss.mean()
 
 
+def clip_gradient(parameters: list[Tensor], largest: float) -> Tensor:
+    """Scale all gradients so that their joint norm is at most ``largest``; returns the norm they had.
+
+    `torch.nn.utils.clip_grad_norm_` in one reduction over everything, which for small networks is several times faster.
+    """
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    norm = torch.cat([gradient.flatten() for gradient in gradients]).square().sum().sqrt()
+    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    return norm
+
+
 class PPO:
     """The algorithm: one call of `iterate` is one roll-out and its gradient steps.
 
@@ -180,7 +191,7 @@ class PPO:
         self.return_normalizer = RunningNormalizer(1).to(self.device)
         self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
         self.log_std = nn.Parameter(torch.full((law.task.action_size,), math.log(config.initial_std), device=self.device))
-        self.parameters = [*law.actor.parameters(), *self.critic.parameters(), self.log_std]
+        self.parameters: list[Tensor] = [*law.actor.parameters(), *self.critic.parameters(), self.log_std]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device)
         self.iteration = 0
@@ -293,7 +304,7 @@ class PPO:
                 loss, report = self.loss(part)
                 self.optimizer.zero_grad()
                 loss.backward()
-                nn.utils.clip_grad_norm_(self.parameters, self.config.gradient_clip)
+                clip_gradient(self.parameters, self.config.gradient_clip)
                 self.optimizer.step()
                 losses.append(report)
                 if self.config.target_kl:

@@ -12,7 +12,7 @@ from robots.errors import TetherError
 from tests.training.point import PointSimulator, Reach, Recall
 from training.environment import Environment
 from training.learned_law import ActorConfig, LearnedLaw
-from training.ppo import PPO, NotFinite, PPOConfig, advantages, clipped_loss, log_probability, value_loss
+from training.ppo import PPO, NotFinite, PPOConfig, advantages, clip_gradient, clipped_loss, log_probability, value_loss
 
 SMALL = PPOConfig(horizon=8, epochs=2, minibatches=2, critic_hidden=(16,), discount=0.9, trace=0.8, learning_rate=3e-3)
 
@@ -89,6 +89,18 @@ def test_value_loss_against_a_loop() -> None:
         clipped += max((v - r) ** 2, (held - r) ** 2) / 2
     assert value_loss(value, old, target, 0.0).item() == pytest.approx(plain / 20, rel=1e-5)
     assert value_loss(value, old, target, 0.2).item() == pytest.approx(clipped / 20, rel=1e-5)
+
+
+def test_gradient_clipping_is_torchs() -> None:
+    ours, theirs = ([torch.nn.Parameter(torch.ones(shape)) for shape in ((3, 2), (4,), ())] for _ in range(2))
+    for largest in (0.5, 100.0):
+        for mine, other in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=torch.Generator().manual_seed(mine.numel()))
+            other.grad = mine.grad.clone()
+        norm = clip_gradient(ours, largest)
+        torch.testing.assert_close(norm, torch.nn.utils.clip_grad_norm_(theirs, largest))
+        for mine, other in zip(ours, theirs, strict=True):
+            torch.testing.assert_close(mine.grad, other.grad)
 
 
 def test_first_gradient_step_sees_ratio_one() -> None:

@@ -22,6 +22,7 @@ from training.simulators import make_simulator
 
 SHIPPED = Path(__file__).parents[2] / "policies" / "hover_geometric.onnx"
 EPISODES = 40
+FALL_S = 3.0  # long enough to hit the ground from any start
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,8 @@ def flights(policy: Any, count: int = 8) -> evaluation.Flights:
     """Nominal episodes of ``policy``."""
     task = task_of(policy)
     simulator = make_simulator("torch", task, count)
-    return fly(policy, Environment(task, simulator, suite=task.suite("nominal"), seed=evaluation_seed(0, 0), auto_reset=False))
+    suite, seed = task.suite("nominal"), evaluation_seed(0, 0)
+    return fly(policy, Environment(task, simulator, suite=suite, seed=seed, auto_reset=False, episode_s=FALL_S))
 
 
 # ---- what is reported
@@ -117,17 +119,21 @@ def test_the_observer_sees_every_step_of_the_first_batch(policy: Policy) -> None
 # ---- what counts
 
 
-def test_falling_is_a_crash_and_no_success(policy: Policy) -> None:
-    fallen = flights(Altered(policy, np.zeros_like))
+@pytest.fixture(scope="module")
+def fallen(policy: Policy) -> evaluation.Flights:
+    """Flights without thrust."""
+    return flights(Altered(policy, np.zeros_like))
+
+
+def test_falling_is_a_crash_and_no_success(policy: Policy, fallen: evaluation.Flights) -> None:
     assert fallen.crashed.all()
     assert not fallen.success.any()
     assert not fallen.alive[-1].any()
     assert (fallen.returns < flights(policy).returns).all()
 
 
-def test_after_a_crash_nothing_counts(policy: Policy) -> None:
-    """Returns and violations stop where the episode ended: flying on for longer changes neither."""
-    fallen = flights(Altered(policy, np.zeros_like))
+def test_after_a_crash_nothing_counts(fallen: evaluation.Flights) -> None:
+    """Violations stop where the episode ended."""
     steps = fallen.alive.sum(0)
     assert (steps < len(fallen.alive)).all()
     assert (np.diff(fallen.alive.astype(int), axis=0) <= 0).all()

@@ -10,9 +10,12 @@ import torch
 from robots.crazyflie import crazyflie
 from robots.description import GRAVITY
 from robots.errors import TetherError
-from tasks.hover import FULL, GOAL, NOMINAL, ORIENTATION, POSITION, RATES, UNSEEN, VELOCITY, Draw, Hover, shorten
+from tasks.draw import Draw
+from tasks.hover import GOAL, ORIENTATION, POSITION, RATES, VELOCITY, Hover
+from tasks.hover_suites import FULL, NOMINAL, UNSEEN
 from tasks.rotation import from_yaw_tilt, multiply, rotation_matrix
 from tasks.task import Memory, Transition
+from tasks.vectors import shorten
 
 MANY = 4000
 

@@ -98,14 +98,14 @@ def draw(flight: Flight, path: Path, *, title: str, tolerance_m: float | None = 
 
     figure = Figure(figsize=(15, 8.4), facecolor=scene.BACKGROUND)
     grid = figure.add_gridspec(3, 2, width_ratios=[1.75, 1], left=0.03, right=0.975, top=0.93, bottom=0.075, hspace=0.34, wspace=0.06)
-    axes = figure.add_subplot(grid[:, 0], projection="3d")
+    axes = figure.add_axes((0.01, 0.0, 0.6, 0.9), projection="3d")
     _still(axes, flight)
     _plots([figure.add_subplot(grid[row, 1]) for row in range(3)], flight, tolerance_m)
     count = flight.offset.shape[1]
     _title(
         figure,
         title,
-        f"{min(count, SHOWN)} flights drawn about their goal, the first with its attitude; bands hold 50 % and 90 % of {count}",
+        f"{min(count, SHOWN)} flights about their goal, one with its attitude; bands: 50 % and 90 % of {count}",
     )
     figure.savefig(path, dpi=130, facecolor=scene.BACKGROUND)
     return path
@@ -115,12 +115,12 @@ def _still(axes: Any, flight: Flight) -> None:
     """Every shown trajectory, coloured by time, with quadrotors along the first one and where the others began."""
     points = flight.offset[:, _interesting(flight)]
     orientation = flight.orientation[:, _interesting(flight)]
-    scene.stage(axes, *scene.box(points), zoom=1.45)
+    scene.stage(axes, *scene.box(points), zoom=1.3)
     colours = _colours(len(points))
     for index in range(points.shape[1]):
         scene.trail(axes, points[:, index], colours, width=3.0 if index == 0 else 1.7, alpha=1.0 if index == 0 else 0.75)
         scene.drone(axes, points[0, index], orientation[0, index], alpha=0.95 if index == 0 else 0.8)
-    for step in _spaced(points[:, 0], 2.4 * scene.ARM_M):
+    for step in _spaced(points[:, 0], 3.2 * scene.ARM_M):
         scene.drone(axes, points[step, 0], orientation[step, 0])
     axes.view_init(elev=20.0, azim=-58.0)
 

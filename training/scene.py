@@ -52,7 +52,7 @@ def trail(axes: Any, points: np.ndarray, colours: Any, width: float = 1.5, alpha
     from mpl_toolkits.mplot3d.art3d import Line3DCollection
 
     segments = np.stack([points[:-1], points[1:]], axis=1)
-    line = Line3DCollection(segments, colors=colours, linewidths=width, alpha=alpha, capstyle="round")
+    line = Line3DCollection(segments, colors=colours, linewidths=width, alpha=alpha)
     line.set_clip_on(False)
     axes.add_collection3d(line)
     return line

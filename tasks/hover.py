@@ -16,8 +16,8 @@ body frame: turning the world about the vertical changes nothing.
 | 18–20 | `near_*` | goal − position, shortened to at most 0.25 m: the last decimetres, seen as large as the first metres | m | base |
 | 21–28 | `action_1_*`, `action_2_*` | last action and the one before | 1 | – |
 
-The integral and the disturbance live in the task memory, in the world frame. A policy without them keeps a steady offset under a thrust
-error.
+The disturbance is low-passed with 0.3 s, after shortening to 20 m/s² so that a jump of the velocity estimate does little. It and the
+integral live in the task memory, in the world frame. A policy without them keeps a steady offset under a thrust error.
 
 ## Action (4), each in −1…1; zero is hover thrust at rest
 
@@ -108,6 +108,7 @@ class Hover(Task):
     integral_reach_m = 0.3
     integral_leak_s = 10.0
     disturbance_s = 0.3
+    disturbance_reach_m_s2 = 20.0
     success_m = 0.10
     success_s = 1.0
     geofence_m = 8.0
@@ -135,7 +136,7 @@ class Hover(Task):
 
         thrust = self.actuate(memory.action)["collective_thrust"] / self.robot.mass_kg
         gravity = torch.cat([error[:, :2] * 0, error[:, :1] * 0 - GRAVITY], dim=1)
-        unexplained = (velocity - last_velocity) / period - rotation[:, :, 2] * thrust - gravity
+        unexplained = shorten((velocity - last_velocity) / period - rotation[:, :, 2] * thrust - gravity, self.disturbance_reach_m_s2)
         disturbance = disturbance + memory.started * (unexplained - disturbance) * (period / self.disturbance_s)
 
         far, near = shorten(error, self.goal_reach_m), shorten(error, self.near_reach_m)

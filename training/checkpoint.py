@@ -50,10 +50,11 @@ def load(path: Path, device: torch.device | str = "cpu") -> dict[str, Any]:
     body, digest = data[:-DIGEST], data[-DIGEST:]
     if hashlib.sha256(body).hexdigest().encode() != digest:
         raise TetherError(f"{path} is damaged or cut short (its checksum does not match); restore it from a copy or train again")
-    state = torch.load(io.BytesIO(body), map_location=device, weights_only=True)
+    state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
     if state.get("schema") != SCHEMA:
         raise TetherError(f"{path} has schema {state.get('schema')!r}, this version reads {SCHEMA}; train again")
-    return state
+    moved: dict[str, Any] = _to(state, device)
+    return moved
 
 
 def find(path: Path | str) -> Path:
@@ -111,6 +112,15 @@ def _compact(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [_compact(item) for item in value]
     return value
+
+
+def _to(value: Any, device: torch.device | str) -> Any:
+    """Tensors on ``device``, but for states of random generators (bytes), which torch wants on the CPU."""
+    if isinstance(value, torch.Tensor):
+        return value if value.dtype == torch.uint8 else value.to(device)
+    if isinstance(value, dict):
+        return {key: _to(item, device) for key, item in value.items()}
+    return [_to(item, device) for item in value] if isinstance(value, list) else value
 
 
 def _sync_directory(directory: Path) -> None:

@@ -19,7 +19,7 @@ class RunningNormalizer(nn.Module):
         floor: smallest standard deviation divided by, so that a constant input stays harmless.
     """
 
-    def __init__(self, size: int, limit: float = 10.0, floor: float = 1e-2) -> None:
+    def __init__(self, size: int, limit: float = 5.0, floor: float = 1e-2) -> None:
         super().__init__()
         self.limit, self.floor = limit, floor
         self.mean: Tensor

@@ -29,6 +29,7 @@ class Case:
         suspect: bool ``[rows]``, rows that a data-quality problem touches; the checks of file and data set it, before any that judges.
         summary: scalars worth showing, added by the checks.
         traces: arrays worth plotting, added by the checks.
+        judged: every rule that was judged, as in `Report.rules`.
     """
 
     log: Log
@@ -37,6 +38,7 @@ class Case:
     suspect: Rows = field(init=False)
     summary: dict[str, Any] = field(default_factory=dict)
     traces: dict[str, Any] = field(default_factory=dict)
+    judged: list[dict[str, Any]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.suspect = np.zeros(self.rows, dtype=bool)

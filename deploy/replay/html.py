@@ -14,6 +14,7 @@ from deploy.replay.case import Case
 from deploy.replay.fleet import Fleet
 from deploy.replay.plots import sections
 from deploy.replay.report import STATEMENT, Finding, Report
+from deploy.replay.svg import FULL, label
 
 STYLE = (Path(__file__).parent / "report.css").read_text(encoding="utf-8")
 WORDS = {"pass": "Pass", "violation": "Violation", "inconclusive": "Inconclusive"}
@@ -24,7 +25,7 @@ SHOWN = 200  # findings in the table; all are in the JSON
 def page(case: Case, report: Report, name: str) -> str:
     """The report of one log, called ``name``."""
     with np.errstate(all="ignore"):  # a damaged log holds any bit pattern, and every plot leaves out what cannot be drawn
-        pictures = _pictures(case)
+        pictures = _pictures(case, report)
     body = [_verdict(report), _tiles(report, case), _findings(report.findings), *pictures, _provenance(report)]
     return _document(name, report.verdict, body)
 
@@ -89,9 +90,13 @@ def _tiles(report: Report, case: Case) -> str:
         ("duration", f"{summary.get('duration_s', 0.0):.1f}", "s"),
         ("policy in charge", f"{summary.get('policy_s', 0.0):.1f}", "s"),
         ("repeated exactly", f"{100 * summary['verified_share']:.4g}" if "verified_share" in summary else "–", "% of steps"),
-        ("largest difference", f"{summary['parity_max']:.1e}" if "parity_max" in summary else "–", f"of {case.tolerance:g}"),
+        (
+            "largest difference",
+            label(float(f"{summary['parity_max']:.1e}")) if "parity_max" in summary else "–",
+            f"of {label(case.tolerance)}",
+        ),
         ("latency p50 / p99", f"{_milli(summary.get('latency_p50_ms'))} / {_milli(summary.get('latency_p99_ms'))}", "ms"),
-        *((f"settled {key[8:].replace('_', ' ')}", f"{value:.3f}", "m") for key, value in summary.items() if key.startswith("settled_")),
+        *(("settled error", f"{value:.3f}", "m") for key, value in summary.items() if key.startswith("settled_")),
     ]
     boxes = "".join(f"<div><dt>{escape(name)}</dt><dd>{value} <small>{escape(unit)}</small></dd></div>" for name, value, unit in tiles)
     return f'<dl class="tiles">{boxes}</dl><p class="checks">{_checks(report)}</p>'
@@ -120,24 +125,42 @@ def _findings(findings: Sequence[Finding]) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    where = [f"<code>{escape(finding.channel)}</code>"] if finding.channel else []
+    where = [f"<code>{escape(finding.channel).replace('.', '.<wbr>').replace('_', '_<wbr>')}</code>"] if finding.channel else []
     where += [f"{finding.time_s:.3f} s, tick {finding.tick}"] if finding.time_s is not None else []
     doubtful = "" if finding.stands else " <em>(seen only on data that cannot be trusted)</em>"
     remedy = f'<div class="remedy">{escape(finding.remedy)}</div>' if finding.remedy else ""
     what = f"{escape(finding.what)}{doubtful}{remedy}"
+    values = "".join(f'<td class="number">{_number(value, finding.unit)}</td>' for value in (finding.value, finding.limit))
     return (
         f'<tr class="{finding.severity}"><td>{_badge(finding.severity)}<div class="check">{escape(finding.check)}</div></td><td>{what}</td>'
-        f'<td>{"<br>".join(where)}</td><td class="number">{_number(finding.value)}</td><td class="number">{_number(finding.limit)}</td>'
+        f'<td class="where">{"<br>".join(where)}</td>{values}'
         f'<td class="number">{finding.count}</td></tr>'
     )
 
 
-def _pictures(case: Case) -> list[str]:
+def _pictures(case: Case, report: Report) -> list[str]:
     found = []
-    for title, words, pictures in sections(case):
-        figures = "".join(f"<figure>{picture}</figure>" for picture in pictures)
-        found.append(f"<section><h2>{escape(title)}</h2><p class=lead>{escape(words)}</p>{figures}</section>")
+    for title, words, plots in sections(case):
+        figures = "".join(f'<figure class="{"full" if plot.width == FULL else ""}">{plot.render()}</figure>' for plot in plots)
+        table = _rules(report) if title == "Envelope" else ""
+        found.append(
+            f'<section><h2>{escape(title)}</h2><p class=lead>{escape(words)}</p>{table}<div class="plots">{figures}</div></section>'
+        )
     return found
+
+
+def _rules(report: Report) -> str:
+    """Every rule and how far it was from failing."""
+    kinds = {"satisfied": "pass", "violated": "violation", "not judged": "inconclusive"}
+    rows = "".join(
+        f'<tr><td><span class="mark {kinds[rule["verdict"]]}">{SYMBOL[kinds[rule["verdict"]]]}</span> {escape(rule["name"])}</td>'
+        f"<td><code>{escape(rule['channel'])}</code></td>"
+        + "".join(f'<td class="number">{_number(rule[key])}</td>' for key in ("worst", "limit", "margin", "time_s"))
+        + "</tr>"
+        for rule in report.rules
+    )
+    columns = "".join(f'<th class="number">{name}</th>' for name in ("nearest", "limit", "margin", "at [s]"))
+    return f"<table><thead><tr><th>rule</th><th></th>{columns}</tr></thead><tbody>{rows}</tbody></table>" if rows else ""
 
 
 def _provenance(report: Report) -> str:
@@ -151,8 +174,10 @@ def _value(value: Any) -> str:
     return escape(str(value))
 
 
-def _number(value: float | None) -> str:
-    return "" if value is None else escape(f"{value:.4g}".replace("-", "−"))
+def _number(value: float | None, unit: str = "") -> str:
+    if value is None:
+        return ""
+    return escape(f"{label(float(f'{value:.4g}'))} {unit}".rstrip())
 
 
 def _milli(value: float | None) -> str:

@@ -42,7 +42,8 @@ def line(finding: Finding) -> str:
     """A finding in one line of text."""
     where = [] if finding.tick is None else [f"tick {finding.tick} ({finding.time_s:.3f} s)"]
     where += [finding.channel] if finding.channel else []
-    size = [] if finding.value is None else [f"{finding.value:.4g}" + ("" if finding.limit is None else f", limit {finding.limit:.4g}")]
+    limit = "" if finding.limit is None else f", limit {finding.limit:.4g}"
+    size = [] if finding.value is None else [f"{finding.value:.4g}{limit} {finding.unit}".rstrip()]
     doubtful = "" if finding.stands else " (only on doubtful data)"
     return f"{finding.what}{doubtful}" + "".join(f"; {part}" for part in [*where, *size, finding.remedy] if part)
 

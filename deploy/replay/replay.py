@@ -30,6 +30,16 @@ CHECKS: tuple[Check, ...] = (
     tracking.check,
 )
 
+KNOWN = (
+    "schema",
+    "policy_digest",
+    "contract",
+    "robot",
+    "robot_limits",
+    "guards",
+    "versions",
+)  # metadata shown elsewhere; the rest are notes
+
 
 def replay(log: Log, policy: Policy, rules: Sequence[Rule] = ()) -> Report:
     """Run every check on one log.
@@ -57,7 +67,8 @@ def examine(log: Log, policy: Policy, rules: Sequence[Rule] = ()) -> tuple[Case,
                 ran.append(check.__module__.rsplit(".", 1)[-1])
         duration = float(case.time_s[-1]) if case.rows else 0.0
     summary = {"rows": case.rows, "duration_s": duration, **case.summary}
-    return case, Report(findings=ordered(findings), checks=tuple(ran), summary=summary, provenance=provenance(case))
+    rules_judged, where_from = tuple(case.judged), provenance(case)
+    return case, Report(findings=ordered(findings), checks=tuple(ran), summary=summary, rules=rules_judged, provenance=where_from)
 
 
 def _applies(check: Check, case: Case) -> bool:
@@ -84,6 +95,7 @@ def provenance(case: Case) -> dict[str, Any]:
         "digest in the log": metadata.get("policy_digest", "none"),
         "made by": str(case.policy.provenance.get("command", "unknown")),
         "recorded with": _versions(metadata.get("versions", "{}")),
+        **{key.replace("_", " "): text for key, text in metadata.items() if key not in KNOWN},
     }
 
 

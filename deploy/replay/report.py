@@ -30,7 +30,8 @@ class Finding:
         what: one line.
         tick, time_s: where it first happened; time since the first row of the log [s].
         channel: column or signal concerned.
-        value, limit: what was measured and what it was held against, in the unit named in ``what``.
+        value, limit: what was measured and what it was held against.
+        unit: of both; empty for plain numbers.
         count: rows concerned.
         remedy: what to do about it, or what explains it.
         stands: False when a violation rests only on rows with a data-quality problem.
@@ -44,6 +45,7 @@ class Finding:
     channel: str = ""
     value: float | None = None
     limit: float | None = None
+    unit: str = ""
     count: int = 1
     remedy: str = ""
     stands: bool = True
@@ -62,14 +64,14 @@ class Report:
         checks: names of the checks that ran, in order.
         summary: scalars for tables: ticks, duration_s, latency percentiles, largest parity error, worst rule.
         provenance: what was judged against what: policy digest, robot, task, rate, versions.
-        traces: arrays for plots, by name; never serialised.
+        rules: every rule that was judged: name, verdict, worst value, limit, margin (how far from failing, in the signal's unit), when.
     """
 
     findings: tuple[Finding, ...]
     checks: tuple[str, ...] = ()
     summary: Mapping[str, Any] = field(default_factory=dict)
     provenance: Mapping[str, Any] = field(default_factory=dict)
-    traces: Mapping[str, Any] = field(default_factory=dict)
+    rules: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -82,12 +84,13 @@ class Report:
         return EXIT_CODES[self.verdict]
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the traces, ready for `json.dumps`."""
+        """Everything, ready for `json.dumps`."""
         return {
             "verdict": self.verdict,
             "findings": [finding.to_dict() for finding in self.findings],
             "checks": list(self.checks),
             "summary": {key: _plain(value) for key, value in self.summary.items()},
+            "rules": [{key: _plain(value) for key, value in rule.items()} for rule in self.rules],
             "provenance": {key: _plain(value) for key, value in self.provenance.items()},
         }
 

@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike
 
 Array = np.ndarray
 
-WIDTH, LEFT, RIGHT, TOP, BOTTOM = 960, 62, 14, 30, 24  # px
+FULL, HALF = 964, 474  # px; two halves stand side by side
+LEFT, RIGHT, TOP, BOTTOM = 54, 12, 30, 24  # px
 LARGEST = 1e30  # of anything drawn
 
 
@@ -62,8 +63,8 @@ def _nice(step: float) -> float:
 
 def label(value: float) -> str:
     """A number as short as it can be said."""
-    if value == 0:
-        return "0"
+    if value == 0 or not math.isfinite(value):
+        return str(value) if value else "0"
     if 1e-3 <= abs(value) < 1e5:
         return f"{value:.6g}".replace("-", "−")
     mantissa, exponent = f"{value:.0e}".split("e")
@@ -82,34 +83,60 @@ class Plot:
     Args:
         title: what is drawn, with its unit.
         x: (lowest, highest) of the horizontal axis.
-        height: of the whole picture [px].
+        width, height: of the whole picture [px].
         log: logarithmic vertical axis.
         x_unit: drawn once at the end of the horizontal axis.
+        y: (lowest, highest) of the vertical axis; what is drawn decides if not given.
         y_axis: whether to draw the vertical axis; a plot of spans alone has none.
     """
 
     def __init__(
-        self, title: str, x: tuple[float, float], *, height: int = 180, log: bool = False, x_unit: str = "s", y_axis: bool = True
+        self,
+        title: str,
+        x: tuple[float, float],
+        *,
+        width: int = HALF,
+        height: int = 160,
+        log: bool = False,
+        x_unit: str = "s",
+        y: tuple[float, float] | None = None,
+        y_axis: bool = True,
     ) -> None:
-        self.title, self.height, self.log, self.x_unit, self.y_axis = title, height, log, x_unit, y_axis
+        self.title, self.width, self.height, self.log, self.x_unit, self.y_axis = title, width, height, log, x_unit, y_axis
         self.x0, self.x1 = (float(edge) for edge in _drawable(x))
         if not self.x1 > self.x0:
             self.x1 = self.x0 + max(1.0, abs(self.x0) * 0.1)
         self._series: list[tuple[Array, Array, str, str]] = []
         self._bars: list[tuple[Array, Array]] = []
+        self._dots: list[tuple[float, float, str]] = []
         self._limits: list[tuple[float, str]] = []
         self._outside: list[tuple[float, float]] = []
         self._spans: list[tuple[float, float, str, str]] = []
         self._marks: list[tuple[float, str, bool]] = []
         self._y: list[float] = []
+        self._fixed = y
+        self._top = TOP if y_axis else TOP + 12  # names of events stand above a plot of spans
 
     def line(self, x: ArrayLike, y: ArrayLike, name: str = "", style: str = "s0") -> Plot:
         """A series ``[n]``; ``style`` is a CSS class (``s0``…``s5``, ``goal``, ``faint``)."""
-        px, py = decimate(np.asarray(x, float), _drawable(y), WIDTH - LEFT - RIGHT)
+        px, py = decimate(np.asarray(x, float), _drawable(y), self.width - LEFT - RIGHT)
         if self.log:
             py = np.where(py > 1 / LARGEST, py, np.nan)
         self._series.append((px, py, name, style))
         self._see(py)
+        return self
+
+    def curve(self, x: ArrayLike, y: ArrayLike, name: str = "", style: str = "s0") -> Plot:
+        """A path ``[n]`` that may turn back, thinned evenly."""
+        few = np.linspace(0, len(np.asarray(x)) - 1, min(len(np.asarray(x)), 4 * self.width)).astype(int)
+        self._series.append((_drawable(x)[few], _drawable(y)[few], name, style))
+        self._see(np.asarray(y, float)[few])
+        return self
+
+    def dot(self, x: float, y: float, name: str) -> Plot:
+        """A place worth marking; its name is a tooltip."""
+        self._dots.append((x, y, name))
+        self._see(np.array([y], dtype=float))
         return self
 
     def bars(self, edges: ArrayLike, heights: ArrayLike) -> Plot:
@@ -151,6 +178,8 @@ class Plot:
 
     def _range(self) -> tuple[float, float]:
         low, high = (min(self._y), max(self._y)) if self._y else (0.0, 1.0)
+        if self.log and self._bars:
+            return -0.3, math.log10(max(high, 2.0)) * 1.06
         if self.log:
             low, high = math.floor(math.log10(low) - 1e-9) if low > 0 else -1.0, math.ceil(math.log10(high) + 1e-9) if high > 0 else 1.0
             return low, max(high, low + 1)
@@ -159,13 +188,14 @@ class Plot:
 
     def render(self) -> str:
         """The ``<svg>`` element."""
-        self._low, self._high = self._range()
-        parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {self.height}" role="img" aria-label="{escape(self.title)}">']
+        self._low, self._high = self._fixed or self._range()
+        parts = [f'<svg class="plot" viewBox="0 0 {self.width} {self.height}" role="img" aria-label="{escape(self.title)}">']
         parts += [self._span(*span) for span in self._spans]
         parts += [self._grid()]
         parts += [self._shade(low, high) for low, high in self._outside]
         parts += [self._histogram(edges, heights) for edges, heights in self._bars]
         parts += [self._path(x, y, style) for x, y, _, style in self._series]
+        parts += [self._dot(x, y, name) for x, y, name in self._dots]
         parts += [self._limit(y, name) for y, name in self._limits]
         parts += [self._event(*mark) for mark in self._marks]
         parts += [f'<text class="title" x="{LEFT}" y="17">{escape(self.title)}</text>', self._legend(), "</svg>"]
@@ -173,14 +203,14 @@ class Plot:
 
     def _px(self, x: ArrayLike) -> Array:
         fraction = (np.asarray(x, float) - self.x0) / (self.x1 - self.x0)
-        return LEFT + np.clip(fraction, 0.0, 1.0) * (WIDTH - LEFT - RIGHT)
+        return LEFT + np.clip(fraction, 0.0, 1.0) * (self.width - LEFT - RIGHT)
 
     def _py(self, y: ArrayLike) -> Array:
         value = np.asarray(y, float)
         if self.log:
             value = np.log10(np.maximum(value, 1e-300))
         fraction = (value - self._low) / (self._high - self._low)
-        return self.height - BOTTOM - np.clip(fraction, 0.0, 1.0) * (self.height - BOTTOM - TOP)
+        return self.height - BOTTOM - np.clip(fraction, 0.0, 1.0) * (self.height - BOTTOM - self._top)
 
     def _path(self, x: Array, y: Array, style: str) -> str:
         px, py = self._px(x), self._py(np.where(np.isfinite(y), y, 1.0))
@@ -191,6 +221,10 @@ class Plot:
             pen = down
         return f'<path class="{style}" d="{" ".join(drawn)}"/>'
 
+    def _dot(self, x: float, y: float, name: str) -> str:
+        at = f'cx="{float(self._px(x)):.1f}" cy="{float(self._py(y)):.1f}"'
+        return f'<circle class="dot" {at} r="4"><title>{escape(name)}</title></circle>'
+
     def _histogram(self, edges: Array, heights: Array) -> str:
         left, right = self._px(edges[:-1]), self._px(edges[1:])
         base = self.height - BOTTOM
@@ -200,15 +234,16 @@ class Plot:
         return f'<path class="bar" d="{steps}"/>'
 
     def _grid(self) -> str:
-        bottom, right = self.height - BOTTOM, WIDTH - RIGHT
+        bottom, right = self.height - BOTTOM, self.width - RIGHT
         parts = []
         for value in self._y_ticks() if self.y_axis else []:
             at = float(self._py(value))
             parts.append(f'<path class="grid" d="M{LEFT} {at:.1f}H{right}"/>')
             parts.append(f'<text class="tick end" x="{LEFT - 8}" y="{at + 3.5:.1f}">{label(value)}</text>')
-        for value in ticks(self.x0, self.x1, 10):
+        marks = ticks(self.x0, self.x1, self.width // 60)
+        for value in marks:
             at = float(self._px(value))
-            unit = f" {self.x_unit}" if value == ticks(self.x0, self.x1, 10)[-1] else ""
+            unit = f" {self.x_unit}" if value == marks[-1] else ""
             parts.append(f'<path class="axis" d="M{at:.1f} {bottom}v4"/>')
             anchor = "end" if at > right - 12 else "mid"
             parts.append(f'<text class="tick {anchor}" x="{at:.1f}" y="{bottom + 17}">{label(value)}{escape(unit)}</text>')
@@ -216,41 +251,43 @@ class Plot:
 
     def _y_ticks(self) -> list[float]:
         if not self.log:
-            return ticks(self._low, self._high, max(2, (self.height - TOP - BOTTOM) // 32))
+            return ticks(self._low, self._high, max(2, (self.height - self._top - BOTTOM) // 32))
         every = max(1, math.ceil((self._high - self._low) / 6))
-        return [10.0**power for power in range(int(self._low), int(self._high) + 1, every)]
+        return [10.0**power for power in range(math.ceil(self._low), math.floor(self._high) + 1, every)]
 
     def _shade(self, low: float, high: float) -> str:
-        top, bottom, width = TOP, self.height - BOTTOM, WIDTH - LEFT - RIGHT
+        top, bottom, width = self._top, self.height - BOTTOM, self.width - LEFT - RIGHT
         over, under = float(self._py(high)), float(self._py(low))
         boxes = [(top, over - top), (under, bottom - under)]
         return "".join(f'<rect class="outside" x="{LEFT}" y="{y:.1f}" width="{width}" height="{h:.1f}"/>' for y, h in boxes if h > 0.5)
 
     def _limit(self, y: float, name: str) -> str:
         at = float(self._py(y))
-        text = f'<text class="limit-name end" x="{WIDTH - RIGHT - 4}" y="{at - 4 if at > TOP + 14 else at + 12:.1f}">{escape(name)}</text>'
-        return f'<path class="limit" d="M{LEFT} {at:.1f}H{WIDTH - RIGHT}"/>{text}'
+        below = at + (-4 if at > self._top + 14 else 12)
+        text = f'<text class="limit-name end" x="{self.width - RIGHT - 4}" y="{below:.1f}">{escape(name)}</text>'
+        return f'<path class="limit" d="M{LEFT} {at:.1f}H{self.width - RIGHT}"/>{text}'
 
     def _span(self, start: float, stop: float, style: str, name: str) -> str:
         left, right = (float(self._px(edge)) for edge in (start, stop))
-        box = f'<rect class="{style}" x="{left:.1f}" y="{TOP}" width="{max(right - left, 0.8):.1f}" height="{self.height - TOP - BOTTOM}"/>'
+        tall = self.height - self._top - BOTTOM
+        box = f'<rect class="{style}" x="{left:.1f}" y="{self._top}" width="{max(right - left, 0.8):.1f}" height="{tall}"/>'
         if name and right - left > 6.2 * len(name) + 10:
-            box += f'<text class="span-name" x="{left + 6:.1f}" y="{(self.height + TOP - BOTTOM) / 2 + 4:.1f}">{escape(name)}</text>'
+            box += f'<text class="span-name" x="{left + 6:.1f}" y="{(self.height + self._top - BOTTOM) / 2 + 4:.1f}">{escape(name)}</text>'
         return box
 
     def _event(self, x: float, name: str, shown: bool) -> str:
         at = float(self._px(x))
-        line = f'<path class="event" d="M{at:.1f} {TOP}V{self.height - BOTTOM}"><title>{escape(name)}</title></path>'
+        line = f'<path class="event" d="M{at:.1f} {self._top}V{self.height - BOTTOM}"><title>{escape(name)}</title></path>'
         if not shown:
             return line
-        side, shift = ("end", -5) if at > WIDTH / 2 else ("", 5)
-        return line + f'<text class="event-name {side}" x="{at + shift:.1f}" y="{TOP - 4}">{escape(name)}</text>'
+        side, shift = ("end", -5) if at > self.width / 2 else ("", 5)
+        return line + f'<text class="event-name {side}" x="{at + shift:.1f}" y="{self._top - 4}">{escape(name)}</text>'
 
     def _legend(self) -> str:
         named = [(name, style) for _, _, name, style in self._series if name]
         if len(named) < 2:
             return ""
-        parts, at = [], WIDTH - RIGHT
+        parts, at = [], self.width - RIGHT
         for name, style in reversed(named):
             at -= int(6.3 * len(name)) + 4
             parts.append(f'<text class="key" x="{at}" y="17">{escape(name)}</text><path class="{style}" d="M{at - 22} 13h16"/>')

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,12 +13,21 @@ from deploy.replay.limits import guards, in_force
 from deploy.replay.report import Finding
 from safety.rules import Judgement, Rule, built_in, judge, parse_rules, samples
 
-# What is drawn, and the trip that a lasting excursion must have raised.
+
+class StateLimit(NamedTuple):
+    """How a derived signal is drawn, and the trip that a lasting excursion must have raised."""
+
+    title: str
+    unit: str
+    scale: float
+    trip: Trip
+
+
 STATE_LIMITS = {
-    "tilt": ("Tilt", "rad", Trip.TILT),
-    "speed": ("Speed", "m/s", Trip.SPEED),
-    "body_rate": ("Largest body rate", "rad/s", Trip.BODY_RATE),
-    "distance": ("Distance from the goal", "m", Trip.DISTANCE),
+    "tilt": StateLimit("Tilt", "°", 180 / np.pi, Trip.TILT),
+    "speed": StateLimit("Speed", "m/s", 1.0, Trip.SPEED),
+    "body_rate": StateLimit("Largest body rate", "rad/s", 1.0, Trip.BODY_RATE),
+    "distance": StateLimit("Distance from the goal", "m", 1.0, Trip.DISTANCE),
 }
 
 
@@ -44,19 +53,31 @@ def check(case: Case) -> list[Finding]:
 
 def _judge(case: Case, rule: Rule, *, built_in: bool) -> list[Finding]:
     result = judge(rule, case.log.columns, case.contract.period_s)
-    key = f"margin {rule.name}"
-    finite = result.robustness[np.isfinite(result.robustness)]
-    if len(finite) and rule.signal in STATE_LIMITS:
-        case.summary[key] = float(finite.min())
+    case.judged.append(_row(case, result))
     if rule.signal in STATE_LIMITS and rule.upper and not rule.rate:
-        title, unit, _ = STATE_LIMITS[rule.signal]
+        title, unit, scale, _ = STATE_LIMITS[rule.signal]
         values = samples(case.log.columns, rule.signal).values[:, 0]
         title = title if built_in else f"{rule.name}: {title.lower()}"
-        case.traces.setdefault("margins", []).append(Margin(title, unit, values, rule.upper[0]))
+        case.traces.setdefault("margins", []).append(Margin(title, unit, values * scale, rule.upper[0] * scale))
     if result.verdict == "not judged":
         what = f"the rule {rule.name!r} cannot be judged: {result.reason}"
         return [Finding(severity="inconclusive", check="envelope", what=what, channel=rule.signal, remedy="see the data-quality findings")]
     return _violation(case, result) + (_untripped(case, result) if built_in else [])
+
+
+def _row(case: Case, result: Judgement) -> dict[str, Any]:
+    """A line of `Report.rules`."""
+    worst = result.worst_row
+    return {
+        "name": result.rule.name,
+        "verdict": result.verdict,
+        "channel": result.channel or result.rule.signal,
+        "worst": result.worst,
+        "limit": _limit(result),
+        "margin": None if worst is None else float(result.robustness[worst]),
+        "time_s": None if worst is None else float(case.time_s[worst]),
+        "rows": result.count,
+    }
 
 
 def _violation(case: Case, result: Judgement) -> list[Finding]:
@@ -80,7 +101,7 @@ def _untripped(case: Case, result: Judgement) -> list[Finding]:
     """Rows in which the guard should have tripped and had not: it lets no more than a few ticks outside a state limit pass."""
     if result.rule.signal not in STATE_LIMITS:
         return []
-    trip = STATE_LIMITS[result.rule.signal][2]
+    trip = STATE_LIMITS[result.rule.signal].trip
     outside = case.ran & (result.robustness < 0)
     allowed = guards(case).envelope_ticks
     lasting = outside.copy()

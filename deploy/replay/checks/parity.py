@@ -16,9 +16,8 @@ ALTERED = "a logged value was altered, or the policy ran on other inputs than we
 def check(case: Case) -> list[Finding]:
     """Violation where an output differs by more than the policy file's tolerance; inconclusive where nothing could be run again."""
     run = reinference.rerun(case)
-    findings = _unverified(case, run) + _memory(case, run)
-    worst = np.zeros(case.rows)
-    explanation = explain.inputs(case, run)
+    worst, explanation = np.zeros(case.rows), explain.inputs(case, run)
+    findings = _unverified(case, run) + _memory(case, run, explanation)
     findings += [finding for kind in OUTPUTS for finding in _block(case, run, kind, worst, explanation)]
     case.traces["parity"] = np.where(run.verified, worst, np.nan)
     case.traces["rerun"] = run.outputs["policy"]
@@ -51,7 +50,7 @@ def _block(case: Case, run: Rerun, kind: str, worst: Array, explanation: str) ->
     return case.violation(
         bad,
         check="parity",
-        what=f"{'actuation' if kind == 'policy' else kind} differs from what the policy gives on the logged inputs [relative]",
+        what=f"{'actuation' if kind == 'policy' else kind} differs from what the policy gives on the logged inputs",
         channel=channel,
         value=float(np.nan_to_num(error[rows], nan=np.inf).max()),
         limit=case.tolerance,
@@ -59,7 +58,7 @@ def _block(case: Case, run: Rerun, kind: str, worst: Array, explanation: str) ->
     )
 
 
-def _memory(case: Case, run: Rerun) -> list[Finding]:
+def _memory(case: Case, run: Rerun, explanation: str) -> list[Finding]:
     """Snapshots that do not follow from the one before, and starts that are not from zero."""
     ticks, vectors = case.memory
     differs = {index: error for index, error in run.memory_error.items() if not error <= case.tolerance}
@@ -68,11 +67,11 @@ def _memory(case: Case, run: Rerun) -> list[Finding]:
     return case.violation(
         bad,
         check="parity",
-        what="recorded memory differs from what the steps before it leave [relative]",
+        what="recorded memory differs from what the steps before it leave",
         channel="memory",
         value=max(differs.values(), default=None),
         limit=case.tolerance,
-        remedy=ALTERED,
+        remedy=explanation or ALTERED,
     )
 
 

@@ -17,6 +17,7 @@ RATE_TOLERANCE = 0.05
 CLOCK_JUMP_S = 0.02
 CLOCK_READ_S = 1e-3  # receipt may be stamped a little after the runtime looked at its clock
 UNIT_TOLERANCE = 5e-4
+FROZEN_PERIODS = 10
 RECORD = "find out what wrote this value, then record the run again"
 SENSOR = "check the sensor's driver and the link it arrives over, then record the run again"
 
@@ -26,7 +27,7 @@ def check(case: Case) -> list[Finding]:
     if not case.rows:
         return [_doubt("the log holds no steps")]
     findings = [*_length(case), *_ticks(case), *_finite(case), *_flags(case), *_unit(case), *_monotonic(case)]
-    return [*findings, *_stamps(case), *_rate(case), *_clock_jump(case)]
+    return [*findings, *_stamps(case), *_rate(case), *_clock_jump(case), *_frozen(case)]
 
 
 def _doubt(what: str, **details: object) -> Finding:
@@ -39,7 +40,7 @@ def _length(case: Case) -> list[Finding]:
     if ran == 0:
         return [_doubt("the policy never ran in this log")]
     if ran < SHORTEST_S:
-        return [_doubt("the policy ran for too short a time to say anything [s]", value=ran, limit=SHORTEST_S)]
+        return [_doubt("the policy ran for too short a time to say anything", unit="s", value=ran, limit=SHORTEST_S)]
     return []
 
 
@@ -133,10 +134,12 @@ def _stamps(case: Case) -> list[Finding]:
     backwards[rows] = intervals <= 0
     gap[rows] = intervals > GAP_PERIODS * period
     worst = float(np.fmin.reduce(intervals, initial=0.0)), float(np.fmax.reduce(intervals, initial=0.0))
-    late, early = "stamps are repeated or out of order [s]", "a gap in the observations: nobody knows what the robot did meanwhile [s]"
+    late, early = "stamps are repeated or out of order", "a gap in the observations: nobody knows what the robot did meanwhile"
     return [
-        *case.doubt(backwards, check="quality", what=late, channel="stamp_s", value=worst[0], limit=0.0, remedy=SENSOR),
-        *case.doubt(gap, check="quality", what=early, channel="stamp_s", value=worst[1], limit=GAP_PERIODS * period, remedy=SENSOR),
+        *case.doubt(backwards, check="quality", unit="s", what=late, channel="stamp_s", value=worst[0], limit=0.0, remedy=SENSOR),
+        *case.doubt(
+            gap, check="quality", unit="s", what=early, channel="stamp_s", value=worst[1], limit=GAP_PERIODS * period, remedy=SENSOR
+        ),
     ]
 
 
@@ -153,14 +156,16 @@ def _rate(case: Case) -> list[Finding]:
     if abs(rate * period - 1) > RATE_TOLERANCE:
         what = f"observations came at {rate:.1f} Hz, the policy is made for {case.contract.rate_hz:g} Hz"
         limit = case.contract.rate_hz
-        findings.append(_off(case, what, rate, limit))
+        findings.append(_off(case, what, rate, limit, "Hz"))
     elif off > OFF_SHARE:
-        findings.append(_off(case, "too many stamp intervals are more than 20 % off the period [share]", off, OFF_SHARE))
+        findings.append(_off(case, "too many stamp intervals are more than 20 % off the period", 100 * off, 100 * OFF_SHARE, "%"))
     return findings
 
 
-def _off(case: Case, what: str, value: float, limit: float) -> Finding:
-    return Finding(severity="inconclusive", check="quality", what=what, channel="stamp_s", value=value, limit=limit, remedy=SENSOR)
+def _off(case: Case, what: str, value: float, limit: float, unit: str) -> Finding:
+    return Finding(
+        severity="inconclusive", check="quality", what=what, channel="stamp_s", value=value, limit=limit, unit=unit, remedy=SENSOR
+    )
 
 
 def _clock_jump(case: Case) -> list[Finding]:
@@ -175,7 +180,21 @@ def _clock_jump(case: Case) -> list[Finding]:
     step = np.diff(smallest)
     jumped = np.zeros(case.rows, dtype=bool)
     jumped[rows[starts[1:]]] = np.abs(step) > CLOCK_JUMP_S
-    what = "the clock that stamps observations jumped against the monotonic clock [s]"
+    what = "the clock that stamps observations jumped against the monotonic clock"
     worst = float(step[np.argmax(np.abs(step))])
     remedy = "let the clocks synchronise before the run (chrony, PTP), and slew them, never step"
     return case.doubt(jumped, check="quality", what=what, channel="stamp_s", value=worst, limit=CLOCK_JUMP_S, remedy=remedy)
+
+
+def _frozen(case: Case) -> list[Finding]:
+    """A note, for a robot at rest in a simulator without noise looks the same as a driver that repeats itself."""
+    sensor = case.block("sensor")
+    same = np.concatenate([[False], (sensor[1:] == sensor[:-1]).all(axis=1)]) & case.ran
+    since = np.maximum.accumulate(np.where(same, 0, np.arange(case.rows)))
+    length = np.arange(case.rows) - since
+    if length.max() < FROZEN_PERIODS:
+        return []
+    last = int(np.argmax(length))
+    what = "all sensors repeated themselves exactly: a simulation without noise, or a driver that is stuck"
+    details = {"value": float(length[last]) * case.contract.period_s, "unit": "s", "count": int(length[last]), **case.at(int(since[last]))}
+    return [Finding(severity="note", check="quality", what=what, channel="sensor", remedy=SENSOR, **details)]

@@ -22,12 +22,15 @@ def check(case: Case) -> list[Finding]:
     changed = (case.sent & case.ran)[:, None] & ~_equal(sent, expected)
     stopped = case.sent & np.isin(case.column("state"), (State.DAMPING, State.ESTOP))
     unsafe = stopped[:, None] & ~_equal(sent, _safe(case))
+    altered = "what was sent is not what the policy asked for within limits"
     return [
-        *_violation(case, outside, sent, "a command outside the hard limits was sent"),
-        *_violation(case, changed & ~outside, np.abs(sent - expected), "what was sent is not what the policy asked for within limits"),
-        *_violation(case, unsafe & ~outside, sent, "a stopped robot was sent something else than the safe command"),
+        *_violation(case, outside, sent, np.where(sent > upper, upper, lower), "a command outside the hard limits was sent"),
+        *_violation(case, changed & ~outside, sent, expected, altered),
+        *_violation(
+            case, unsafe & ~outside, sent, np.broadcast_to(_safe(case), sent.shape), "a stopped robot was not sent its safe command"
+        ),
         *_answered(case),
-        *_clamps(case),
+        *_clamps(case, rowwise(changed)),
     ]
 
 
@@ -56,15 +59,20 @@ def _safe(case: Case) -> Array:
     return np.array([value for signal in case.contract.actuation for value in signal.safe or (0.0,) * signal.size])
 
 
-def _violation(case: Case, wrong: np.ndarray, values: Array, what: str) -> list[Finding]:
+def _violation(case: Case, wrong: np.ndarray, found: Array, allowed: Array, what: str) -> list[Finding]:
+    """Cells ``[rows, size]`` that are ``wrong``: what was ``found`` there and what would have been ``allowed``."""
     rows = rowwise(wrong)
     if not rows.any():
         return []
     trusted = rows & ~case.suspect
     first = int(np.argmax(trusted if trusted.any() else rows))
     column = int(np.argmax(wrong[first]))
-    channel = case.names("actuation")[column]
-    return case.violation(rows, check="sent", what=what, channel=channel, value=float(values[first, column]), remedy=REMEDY)
+    details = {"value": float(found[first, column]), "limit": float(allowed[first, column]), "unit": _units(case)[column]}
+    return case.violation(rows, check="sent", what=what, channel=case.names("actuation")[column], remedy=REMEDY, **details)
+
+
+def _units(case: Case) -> list[str]:
+    return [signal.unit for signal in case.contract.actuation for _ in signal.channels]
 
 
 def _answered(case: Case) -> list[Finding]:
@@ -74,9 +82,9 @@ def _answered(case: Case) -> list[Finding]:
     return case.violation(case.ran & ~(flying & case.sent), check="sent", what=what, channel="sent", remedy=REMEDY)
 
 
-def _clamps(case: Case) -> list[Finding]:
+def _clamps(case: Case, altered: Rows) -> list[Finding]:
     """How often the guards had to step in."""
-    clamped = case.ran & case.sent & ~_equal(case.block("actuation"), case.block("policy")).all(axis=1)
+    clamped = case.ran & case.sent & ~altered & rowwise(~_equal(case.block("actuation"), case.block("policy")))
     case.summary["clamped"] = int(clamped.sum())
     if not clamped.any():
         return []

@@ -49,7 +49,8 @@ def _in_a_row(case: Case, missed: Rows, latency: Array) -> list[Finding]:
     return case.violation(
         runs,
         check="timing",
-        what=f"{STANDARD.missed_in_row} or more steps in a row were late by more than a control period [ms]",
+        what=f"{STANDARD.missed_in_row} or more steps in a row were late by more than a control period",
+        unit="ms",
         channel="latency",
         value=worst,
         limit=case.contract.period_s * 1e3,
@@ -66,10 +67,11 @@ def _share(case: Case, missed: Rows) -> list[Finding]:
     return case.violation(
         recent > allowed,
         check="timing",
-        what="too many steps within a second missed their deadline [share]",
+        what="too many steps within a second missed their deadline",
+        unit="%",
         channel="latency",
-        value=float(recent.max()) / window,
-        limit=allowed / window,
+        value=100 * float(recent.max()) / window,
+        limit=100 * allowed / window,
         remedy="find what held the computer up (`tether doctor`), or export the policy for a lower rate",
     )
 
@@ -89,6 +91,6 @@ def _jitter(case: Case, rows: np.ndarray) -> list[Finding]:
         return []
     row = int(rows[1:][consecutive][np.argmax(off)])
     worst = float(intervals[np.argmax(np.abs(intervals - period))])
-    what = f"{off.sum()} of {len(intervals)} arrival intervals are more than 20 % off the period [ms]"
-    details = {"value": worst * 1e3, "limit": period * 1e3, "count": int(off.sum()), **case.at(row)}
+    what = f"{off.sum()} of {len(intervals)} arrival intervals are more than 20 % off the period"
+    details = {"unit": "ms", "value": worst * 1e3, "limit": period * 1e3, "count": int(off.sum()), **case.at(row)}
     return [Finding(severity="note", check="timing", what=what, channel="receipt_s", **details)]

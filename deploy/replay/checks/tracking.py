@@ -61,4 +61,4 @@ def _describe(case: Case, pair: Pair, error: Array) -> list[Finding]:
     else:
         arrival = f"within {SETTLED_M:g} {pair.unit} for good after {time[outside[-1] + 1] - time[0]:.2f} s"
     what = f"error {rms:.3f} {pair.unit} RMS, {settled:.3f} {pair.unit} over the last second, {arrival}"
-    return [Finding(severity="note", check="tracking", what=what, channel=pair.sensor, value=settled)]
+    return [Finding(severity="note", check="tracking", what=what, channel=pair.sensor, value=settled, unit=pair.unit)]

@@ -58,6 +58,14 @@ def test_a_step_of_the_clock_that_stamps_is_inconclusive(log: Log, policy: Polic
     assert abs(finding.value or 0.0) == pytest.approx(0.04, abs=0.001)
 
 
+def test_sensors_that_repeat_themselves_are_noted(log: Log, policy: Policy) -> None:
+    def change(rows: np.ndarray, at: Callable[[str], int]) -> None:
+        rows[200:251, log.layout.blocks["sensor"]] = rows[200, log.layout.blocks["sensor"]]
+
+    note = next(finding for finding in changed(log, policy, change).findings if "repeated themselves" in finding.what)
+    assert (note.severity, note.tick, note.value) == ("note", 200, pytest.approx(0.5))
+
+
 def test_a_slow_message_is_not_a_clock_jump(log: Log, policy: Policy) -> None:
     def change(rows: np.ndarray, at: Callable[[str], int]) -> None:
         for name in ("receipt_s", "started_s", "finished_s"):

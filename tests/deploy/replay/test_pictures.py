@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from deploy.policy import Policy
 from deploy.record import Log
-from deploy.replay import examine
+from deploy.replay import examine, svg
 from deploy.replay.fleet import Fleet
 from deploy.replay.html import fleet_page, page, sentence
 from deploy.replay.svg import Plot, decimate, label, ticks
@@ -90,9 +90,9 @@ def test_coordinates_are_where_they_should_be() -> None:
     text = Plot("corners", (0.0, 2.0), height=100).line([0.0, 2.0], [0.0, 1.0], style="s0").render()
     (drawn,) = re.findall(r'class="s0" d="M(\S+) (\S+) (\S+) (\S+)"', text)
     left, low, right, high = map(float, drawn)
-    assert (left, right) == (62.0, 946.0)
+    assert (left, right) == (svg.LEFT, svg.HALF - svg.RIGHT)
     assert low > high  # upwards is up
-    assert (low + high) / 2 == pytest.approx((100 - 24 + 30) / 2)
+    assert (low + high) / 2 == pytest.approx((100 - svg.BOTTOM + svg.TOP) / 2)
 
 
 # the page
@@ -101,7 +101,7 @@ def test_coordinates_are_where_they_should_be() -> None:
 class Tags(HTMLParser):
     """Counts tags and checks that they close."""
 
-    VOID = ("meta", "br", "path", "rect")
+    VOID = ("meta", "br", "wbr", "path", "rect")
 
     def __init__(self) -> None:
         super().__init__()
@@ -146,7 +146,7 @@ def test_the_report_shows_every_section(log: Log, policy: Policy) -> None:
     text = page(*examine(log, policy), "flight.mcap")
     for title in ("Flight", "Envelope", "Actuation", "Timing", "Evidence", "Provenance"):
         assert f"<h2>{title}</h2>" in text
-    for title in ("Position base in world, z [m]", "Distance from the goal [m]", "Tilt [rad]", "Collective thrust [N]", "Latency [ms]"):
+    for title in ("Position base in world, z [m]", "Distance from the goal [m]", "Tilt [°]", "Collective thrust [N]", "Latency [ms]"):
         assert f'aria-label="{title}"' in text
 
 

@@ -5,6 +5,8 @@ set -eu
 
 out=${1:-runs/demo/$(date +%Y-%m-%d_%H-%M-%S)}
 mkdir -p "$out"
+out=$(cd "$out" && pwd)
+command -v tether >/dev/null || { echo "demo: error: there is no tether command here; run make demo" >&2; exit 2; }
 
 step() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 field() { python -c 'import json, sys; print(json.load(open(sys.argv[1]))[sys.argv[2]])' "$1" "$2"; }
@@ -28,4 +30,4 @@ step "6  judge the log: integrity, timing, re-inference, safety rules"
 tether replay "$out/flight.mcap" --policy "$out/hover.onnx" --html "$out/report.html" --json "$out/replay.json"
 
 printf '\nThe report, with plots of the flight; the recovery from a tilt is drawn in %s:\n' "$out/hover.gif"
-echo "$PWD/$out/report.html"
+echo "$out/report.html"

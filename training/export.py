@@ -77,7 +77,7 @@ def check_agreement(law: ControlLaw, policy: Policy, steps: int, seed: int = 0) 
     for name, error in errors.items():
         if not error <= AGREEMENT:
             raise TetherError(
-                f"output {name!r} of the file differs from torch by {error:.1e}, more than {AGREEMENT:g}; the file was not written"
+                f"output {name!r} of the file differs from torch by {error:.1e}, more than {AGREEMENT:g}; export the law again"
             )
     return max(errors.values())
 

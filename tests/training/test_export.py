@@ -22,7 +22,7 @@ from deploy.policy.parity import STEPS, relative_error
 from robots.errors import TetherError
 from tasks.hover import Hover
 from tests.training.small_law import Proportional, Recurrent
-from training.control_law import ControlLaw, LawOutput
+from training.control_law import ControlLaw, LawOutput, split_memory
 from training.environment import Environment
 from training.evaluate import evaluate, evaluation_seed, task_of
 from training.export import check_agreement, contract_of, export_law, step_law, step_policy
@@ -270,6 +270,17 @@ def test_shipped_contracts_are_those_of_the_installed_task(path: Path) -> None:
     installed = task_of(Policy.load(path)).contract(contract.memory_size, contract.rate_hz)
     quantiles, delay = contract.observation_quantiles, contract.action_delay_s
     assert contract == dataclasses.replace(installed, observation_quantiles=quantiles, action_delay_s=delay)
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.glob("*.onnx")), ids=lambda path: path.name)
+def test_shipped_files_observe_what_the_installed_task_observes(path: Path) -> None:
+    """A learned file is stale when its task changes; weights cannot tell, observations can."""
+    policy = Policy.load(path)
+    task, inputs = task_of(policy), random_inputs(policy.contract, 1000)
+    tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
+    memory, _ = split_memory(tensors["memory"], task.action_size, task.task_memory_size)
+    observation, _ = task.observe(tensors, tensors, memory)
+    assert relative_error(step_policy(policy, inputs)["observation"], observation.numpy()) <= STEP_TOLERANCE
 
 
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.onnx")), ids=lambda path: path.name)

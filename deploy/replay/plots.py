@@ -172,6 +172,9 @@ def _parity(case: Case) -> list[Plot]:
     plot = _axes(case, "Largest relative error of any output", width=FULL, log=True).line(
         _time(case), np.where(np.isfinite(error), shown, np.nan)
     )
+    allowed = case.traces["parity tolerance"]
+    if (allowed[np.isfinite(allowed)] > case.tolerance).any():
+        plot.line(_time(case), allowed, "", "goal")
     return [plot.limit(case.tolerance, f"tolerance {case.tolerance:g}").see(1e-8)]
 
 

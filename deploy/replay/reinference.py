@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from deploy.policy.policy import PolicyOutput
-from deploy.replay.case import Array, Case, Rows
+from deploy.replay.case import Array, Case, Rows, rowwise
 
 OUTPUTS = ("policy", "observation", "reserved")
 
@@ -42,14 +42,32 @@ class Rerun:
     Attributes:
         outputs: blocks ``policy``, ``observation`` and ``reserved``, ``[rows, width]``; NaN where nothing could be verified.
         verified: bool ``[rows]``, rows that were run again from a known memory.
+        steps: int ``[rows]``, how many steps before it the memory was known; -1 where not verified.
         memory_error: relative error of each snapshot against the segment before it, by index of the snapshot.
         doubtful: the first row of each segment that differs from the log, and the memory that went into it.
     """
 
     outputs: dict[str, Array]
     verified: Rows
+    steps: Array
     memory_error: dict[int, float] = field(default_factory=dict)
     doubtful: list[tuple[int, Array]] = field(default_factory=list)
+
+    @classmethod
+    def empty(cls, case: Case) -> Rerun:
+        """Nothing run yet."""
+        outputs = {kind: np.full(case.block(kind).shape, np.nan) for kind in OUTPUTS}
+        return cls(outputs, np.zeros(case.rows, dtype=bool), np.full(case.rows, -1))
+
+    def store(self, case: Case, rows: Array, step: int, values: Mapping[str, Array]) -> Rows:
+        """Keep what one batched step gave for ``rows`` and tell which of them differ from the log."""
+        differs = np.zeros(len(rows), dtype=bool)
+        for kind, block in values.items():
+            self.outputs[kind][rows] = block
+            differs |= rowwise(~(relative(case.block(kind)[rows], block) <= case.tolerance))
+        self.verified[rows] = True
+        self.steps[rows] = step
+        return differs
 
 
 def relative(found: Array, expected: Array) -> Array:
@@ -84,38 +102,36 @@ def segments(case: Case) -> list[Segment]:
     return found
 
 
-def rerun(case: Case, given: Inputs | None = None) -> Rerun:
+def rerun(case: Case, given: Inputs | None = None, *, noise: float = 0.0) -> Rerun:
     """Run every segment again.
 
     Args:
         case: the log and the policy.
         given: graph inputs to use instead of the logged ones.
+        noise: relative size of a random error added to memory after every step; the same in every run.
     """
     given = inputs(case) if given is None else given
-    logged = {kind: case.block(kind) for kind in OUTPUTS}
-    result = Rerun({kind: np.full(block.shape, np.nan) for kind, block in logged.items()}, np.zeros(case.rows, dtype=bool))
+    generator = np.random.default_rng(0)
+    result = Rerun.empty(case)
     todo = sorted(segments(case), key=lambda segment: -len(segment.rows))
     lengths = np.array([len(segment.rows) for segment in todo], dtype=int)
     recorded = case.memory[1]
     memory = recorded[[segment.snapshot for segment in todo]]
     agreed = np.ones(len(todo), dtype=bool)
-    for step in range(int(lengths.max()) if len(todo) else 0):
+    for step in range(int(lengths.max(initial=0))):
         active = int((lengths > step).sum())
         rows = np.array([segment.rows[step] for segment in todo[:active]])
         output = case.policy.step({name: block[rows] for name, block in given.items()}, {}, memory[:active])
-        differs = np.zeros(active, dtype=bool)
-        for kind, values in blocks(case, output).items():
-            result.outputs[kind][rows] = values
-            differs |= ~(relative(logged[kind][rows], values) <= case.tolerance).all(axis=1)
-        for at in np.flatnonzero(differs & agreed[:active]):
-            result.doubtful.append((int(rows[at]), memory[at].copy()))
+        differs = result.store(case, rows, step, blocks(case, output))
+        result.doubtful += [(int(rows[at]), memory[at].copy()) for at in np.flatnonzero(differs & agreed[:active])]
         agreed[:active] &= ~differs
-        result.verified[rows] = True
         memory[:active] = output.memory
+        if noise:
+            memory[:active] += noise * np.maximum(1.0, np.abs(output.memory)) * generator.uniform(-1, 1, output.memory.shape)
     for segment, after in zip(todo, memory):
         if segment.chained:
             errors = relative(recorded[segment.snapshot + 1].astype(float), after.astype(float))
-            result.memory_error[segment.snapshot + 1] = float(errors.max()) if errors.size else 0.0
+            result.memory_error[segment.snapshot + 1] = float(errors.max(initial=0.0))
     return result
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from deploy.guards import GuardConfig
 from deploy.guards.trips import Trip
-from deploy.policy import Policy
+from deploy.policy import Policy, PolicyOutput
 from deploy.record import Log, read_log
 from deploy.replay import Finding, Report, replay
 from deploy.runtime import State
@@ -141,6 +142,36 @@ def test_a_missing_snapshot_in_between_changes_nothing(log: Log, policy: Policy)
 def test_a_start_from_memory_that_is_not_zero_is_a_violation(log: Log, policy: Policy) -> None:
     tick, vector = log.memory[0]
     report = replay(remembered(log, [(tick, vector + 0.1), *log.memory[1:]]), policy)
+    assert report.verdict == "violation"
+
+
+class OtherProcessor:
+    """The same policy where arithmetic rounds otherwise, by no more than ``error`` in any output."""
+
+    def __init__(self, policy: Policy, error: float) -> None:
+        self._policy, self._error, self._generator = policy, error, np.random.default_rng(0)
+        self.contract, self.digest = policy.contract, policy.digest
+
+    def step(self, sensors: Any, command: Any, memory: np.ndarray) -> PolicyOutput:
+        output = self._policy.step(sensors, command, memory)
+        actuation = {name: self._round(value) for name, value in output.actuation.items()}
+        return output._replace(actuation=actuation, memory=self._round(output.memory), observation=self._round(output.observation))
+
+    def _round(self, values: np.ndarray) -> np.ndarray:
+        change = self._error * np.maximum(1, np.abs(values)) * self._generator.uniform(-1, 1, values.shape)
+        return np.asarray(values + change, dtype=np.float32)
+
+
+@pytest.mark.parametrize("error", [1e-7, 1e-6, 8e-6])
+def test_a_flight_on_another_processor_passes_and_a_fault_in_it_does_not(policy: Policy, tmp_path: Path, error: float) -> None:
+    """Rounding adds up from step to step: a tolerance for one step is not one for a hundred."""
+    log = read_log(fly(tmp_path / "other.mcap", OtherProcessor(policy, error)))  # type: ignore[arg-type]
+    report = replay(log, policy)
+    assert report.verdict == "pass"
+    assert "rounds otherwise" in found(report, "parity", "note")[0].what
+    if error == 1e-6:
+        assert report.summary["parity_max"] > 1e-5
+    report = changed(log, policy, lambda rows, at: rows[200].__setitem__(at("sensor.position_base_in_world.x"), 1.0))
     assert report.verdict == "violation"
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from deploy.guards import GuardConfig
 from deploy.policy import Policy
 from deploy.record import Recorder
-from deploy.runtime import Runtime
+from deploy.runtime import Runtime, State
 from robots.crazyflie import crazyflie
 from robots.description import GRAVITY
 
@@ -59,6 +59,8 @@ def fly(
     late: Collection[int] = (),
     silent: Collection[int] = (),
     estop: int | None = None,
+    pause: Collection[int] = (),
+    released: Collection[int] = (),
     config: GuardConfig | None = None,
     **limits: Any,
 ) -> Path:
@@ -71,6 +73,8 @@ def fly(
         late: ticks whose answer takes 1.5 periods.
         silent: ticks whose observation does not arrive.
         estop: tick at which the e-stop is pressed.
+        pause: ticks between which the runtime is deactivated.
+        released: ticks at which the dead-man switch is not held.
         config: guard thresholds.
         limits: of the robot that flies it, instead of the Crazyflie's.
     """
@@ -82,7 +86,13 @@ def fly(
         for tick in range(GROUND_TICKS + round(seconds / period)):
             receipt = START_S + tick * period
             clock[0] = receipt + 2e-4 + 3e-4 * float(np.sin(tick * 12.9898) ** 2) + (1.5 * period if tick in late else 0.0)
-            _operate(runtime, tick, receipt, estop)
+            _operate(runtime, tick, receipt, held=tick not in released)
+            if tick == estop:
+                runtime.estop("a hand on the button")
+            if tick in pause and runtime.state is State.POLICY:
+                runtime.deactivate()
+            if tick - 1 in pause and tick not in pause:
+                runtime.activate()
             stamp_ns = EPOCH_NS + round(tick * period * 1e9)
             answer = runtime.watch(receipt) if tick in silent else runtime.on_sensors("odometry", plant.sensors(), stamp_ns, receipt)
             if answer is not None and answer.actuation is not None:
@@ -90,12 +100,10 @@ def fly(
     return path
 
 
-def _operate(runtime: Runtime, tick: int, receipt: float, estop: int | None) -> None:
+def _operate(runtime: Runtime, tick: int, receipt: float, *, held: bool) -> None:
     if tick == GROUND_TICKS // 2:
         runtime.activate()
-    if tick >= GROUND_TICKS:
+    if tick >= GROUND_TICKS and held:
         runtime.enable(receipt)
     if tick == GROUND_TICKS + 2:
         runtime.on_command("goal_position_in_world", np.array([0.5, -0.4, 6.7]), receipt)
-    if tick == estop:
-        runtime.estop("a hand on the button")

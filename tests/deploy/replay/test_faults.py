@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from deploy.policy import Policy
-from deploy.record import Log
+from deploy.record import Log, read_log
 from deploy.replay import Report, replay
 from deploy.replay.outcome import judge_file
 from tests.deploy.replay.flight import fly
@@ -190,3 +190,19 @@ def test_a_log_in_which_the_policy_never_ran_is_inconclusive(policy: Policy, tmp
 
 def test_replay_is_importable_as_a_function(log: Log, policy: Policy) -> None:
     assert replay(log, policy).verdict == "pass"
+
+
+def test_two_engagements_in_one_log_each_start_from_zero_memory(policy: Policy, tmp_path: Path) -> None:
+    path = fly(tmp_path / "twice.mcap", policy, 4.0, pause=range(200, 230))
+    log = read_log(path)
+    starts = np.flatnonzero(np.diff(log.columns["policy_ran"], prepend=0.0) == 1)
+    assert starts.tolist() == [10, 230]
+    report = judged(path, policy)
+    assert report.verdict == "pass"
+    assert report.summary["verified_share"] == 1.0
+
+
+def test_a_dead_man_switch_let_go_and_held_again_passes(policy: Policy, tmp_path: Path) -> None:
+    report = judged(fly(tmp_path / "hold.mcap", policy, 4.0, released=range(200, 300)), policy)
+    assert report.verdict == "pass"
+    assert any("dead man" in finding.what for finding in report.findings)

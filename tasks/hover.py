@@ -94,12 +94,12 @@ class Hover(Task):
     presets: ClassVar = {
         "ppo": {
             "num_envs": 512,
-            "iterations": 120,
-            "check_from": 80,
+            "iterations": 130,
+            "check_from": 70,
             "check_every": 10,
-            "stop_success": 0.995,
+            "stop_success": 0.99,
             "actor": {"hidden": (64, 64), "activation": "elu"},
-            "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 50, "critic_activation": "relu"},
+            "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 100, "critic_activation": "relu"},
         }
     }
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
+from robots.errors import TetherError
 from sim.sensors import SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
@@ -43,11 +44,19 @@ class Environment:
         seed: of every random number drawn here and in the sensors.
         auto_reset: begin a new episode where one ended; without it the caller does so by `reset`.
         episode_s: replaces the task's episode length.
+
+    Raises:
+        TetherError: for a simulator of another actuation mode or rate.
     """
 
     def __init__(
         self, task: Task, simulator: Simulator, *, suite: Any, seed: int, auto_reset: bool = True, episode_s: float | None = None
     ) -> None:
+        if simulator.actuation_mode != task.actuation_mode or not math.isclose(simulator.control_dt * task.rate_hz, 1.0, rel_tol=1e-6):
+            raise TetherError(
+                f"the simulator steps {simulator.actuation_mode} at {1 / simulator.control_dt:g} Hz, "
+                f"{task.name} wants {task.actuation_mode} at {task.rate_hz:g} Hz; build it with training.simulators.make_simulator"
+            )
         self.task, self.simulator, self.suite, self.auto_reset = task, simulator, suite, auto_reset
         self.num_envs, self.device = simulator.num_envs, simulator.device
         self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)

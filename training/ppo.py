@@ -282,8 +282,7 @@ class PPO:
         self.law.normalizer.update(rollout.observations)
         self.critic_normalizer.update(rollout.critic_observations[:-1])
         self.return_normalizer.update(returns.unsqueeze(-1))
-        spread = self.return_normalizer.std
-        offset = self.return_normalizer.mean
+        offset, spread = self.return_normalizer.mean, self.return_normalizer.std
         return Batch(
             observations=normalized,
             critic_observations=critic_observations,
@@ -310,8 +309,8 @@ class PPO:
                 if self.config.target_kl:
                     self.adapt(report[2].item())
         policy, value, divergence, clipped = torch.stack(losses).mean(0).tolist()
-        if not math.isfinite(policy + value):
-            raise NotFinite("loss", batch)
+        if not math.isfinite(policy + value + sum(float(parameter.detach().sum()) for parameter in self.parameters)):
+            raise NotFinite("loss or weight", batch)
         return {"policy_loss": policy, "value_loss": value, "kl": divergence, "clipped": clipped}
 
     def minibatches(self, batch: Batch) -> list[Batch]:

@@ -128,21 +128,24 @@ class Run:
 
     def loop(self) -> str:
         """Iterate to the end; returns why it ended."""
-        while self.iteration < self.config.iterations:
+        while not (reason := self.reason_to_stop()):
             metrics = self.algorithm.iterate()
             if self.is_due(self.config.check_every) and self.iteration >= self.config.check_from:
                 metrics |= {f"check_{name}": value for name, value in self.check().items()}
             self.metrics.write({"iteration": self.iteration, "env_steps": self.env_steps} | metrics)
             self.progress.show(self.iteration, self.env_steps, metrics)
-            if self.best and self.best["check"]["success"] >= self.config.stop_success:
+            if self.interrupted or self.reason_to_stop() or self.is_due(self.config.checkpoint_every):
                 self.save()
-                return f"a check reached {self.best['check']['success']:.1%} success"
             if self.interrupted:
-                self.save()
                 raise KeyboardInterrupt
-            if self.is_due(self.config.checkpoint_every) or self.iteration == self.config.iterations:
-                self.save()
-        return f"all {self.config.iterations} iterations done"
+        return reason
+
+    def reason_to_stop(self) -> str:
+        """Why to end here, from nothing but the iteration and the checks so far; empty to go on."""
+        success = self.best["check"]["success"] if self.best else 0.0
+        if success >= self.config.stop_success:
+            return f"a check reached {success:.1%} success"
+        return f"all {self.config.iterations} iterations done" if self.iteration >= self.config.iterations else ""
 
     def is_due(self, every: int) -> bool:
         """Whether something that happens ``every`` so many iterations happens now."""

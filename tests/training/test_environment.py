@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
+from robots.errors import TetherError
 from tests.training.point import PointSimulator, PointSuite, Reach
 from training.environment import Environment
 
@@ -101,6 +103,11 @@ def test_rest_is_the_previous_actuation_of_a_new_episode() -> None:
     assert (env.previous_actuation["force"] == 0.7).all()
     env.reset(torch.arange(8) < 4)
     assert env.previous_actuation["force"].flatten().tolist() == [0.0] * 4 + [0.699999988079071] * 4
+
+
+def test_a_simulator_at_another_rate_is_refused() -> None:
+    with pytest.raises(TetherError, match="steps force at 20 Hz, reach wants force at 10 Hz"):
+        Environment(Reach(), PointSimulator(4, control_dt=0.05), suite=PointSuite("still"), seed=0)
 
 
 def test_constant_force_reaches_the_simulator() -> None:

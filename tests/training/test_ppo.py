@@ -201,7 +201,7 @@ def test_not_a_number_stops_with_what_led_to_it() -> None:
     assert caught.value.tensors["observation"].shape[1:] == (16, 3)
     broken = learner()
     batch = broken.prepare(broken.collect())
-    with pytest.raises(NotFinite, match="loss is not finite"):
+    with pytest.raises(NotFinite, match="loss or weight is not finite"):
         broken.improve(batch._replace(returns=batch.returns * math.nan))
 
 

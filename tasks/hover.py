@@ -99,7 +99,7 @@ class Hover(Task):
             "check_every": 10,
             "stop_success": 0.99,
             "actor": {"hidden": (64, 64), "activation": "elu"},
-            "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 100, "critic_activation": "relu"},
+            "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 100, "initial_std": 0.5, "critic_activation": "relu"},
         }
     }
 

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
+from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
@@ -25,6 +27,9 @@ from tether_ros import diagnostics, messages, options, qos
 WARM_UP_STEPS = 20
 ACTUATION_DEADLINE_PERIODS = 2  # what the command topic offers
 WATCH_AFTER_PERIODS = 2.5  # silence is first looked for this long after an arrival: late enough to cost nothing while messages flow
+PREHEAT_LEAD_S = 0.003  # before an observation is due; longer than a preheating step takes
+PREHEAT_PERIOD_S = 0.004  # a policy with a shorter period keeps itself warm
+NEVER_S = 1e6
 FAREWELL = Duration(seconds=0.2)  # how long a closing pilot waits until its last words are acknowledged
 
 
@@ -48,7 +53,8 @@ class Pilot:
         self._commands = {command.name: messages.command(command.name) for command in self._contract.commands}
         robot = registry.robot(values["robot"] or self._contract.robot)
         config = options.guards(values)
-        warm_up(policy)
+        self._preheater = Preheater(policy, self._encode)
+        self._preheater.run(WARM_UP_STEPS)
         self._recorder = Recorder(values["log"], policy, robot=robot, config=config) if values["log"] else None
         try:
             self._runtime = Runtime(policy, robot=robot, recorder=self._recorder, config=config)
@@ -80,7 +86,7 @@ class Pilot:
         if not self._active:
             return
         self._active = False
-        self._watchdog.cancel()
+        self._rest()
         if self._runtime.state in (State.POLICY, State.HOLD) or not self._runtime.behaviour.silent:
             self._actuation.publish(self._encode(self._runtime.final_command(), self._stamp_ns))
         if (self._runtime.state, Event.DEACTIVATE) in TABLE:  # an e-stop stays latched
@@ -138,8 +144,14 @@ class Pilot:
             self._own(node.create_subscription(kind, topic, self._on_command(name, read), qos.COMMAND), node.destroy_subscription)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watchdog = self._own(node.create_timer(contract.period_s, self._on_silence, clock=steady), node.destroy_timer)
-        self._watchdog.cancel()
+        after_s = contract.period_s - PREHEAT_LEAD_S if contract.period_s >= PREHEAT_PERIOD_S else NEVER_S
+        self._preheat = self._own(node.create_timer(after_s, self._on_preheat, clock=steady), node.destroy_timer)
+        self._rest()
         self._announce()
+
+    def _rest(self) -> None:
+        self._watchdog.cancel()
+        self._preheat.cancel()
 
     def _close_log(self) -> None:
         if self._recorder is not None:
@@ -159,6 +171,7 @@ class Pilot:
             if source == self._contract.clock:
                 self._stamp_ns = stamp_ns
                 self._watch(WATCH_AFTER_PERIODS)
+                self._preheat.reset()
 
         return callback
 
@@ -168,6 +181,10 @@ class Pilot:
                 self._runtime.on_command(name, decode(message), time.monotonic())
 
         return callback
+
+    def _on_preheat(self) -> None:
+        self._preheat.cancel()
+        self._preheater.run(1)
 
     def _on_silence(self) -> None:
         if self._active:
@@ -219,8 +236,20 @@ class Pilot:
         return False
 
 
-def warm_up(policy: Policy) -> None:
-    """Run recorded steps, so that the first real one is as fast as the rest."""
-    inputs, memory = policy.recorded_step()
-    for _ in range(WARM_UP_STEPS):
-        policy.step(inputs, inputs, memory)
+class Preheater:
+    """Runs recorded steps whose results nobody uses: the first real step is then as fast as the rest.
+
+    A core that idled for most of a period has lost the code and weights from its caches, and a step takes up to three times as long; one
+    unused step shortly before an observation is due brings them back.
+    """
+
+    def __init__(self, policy: Policy, encode: messages.ActuationEncoder) -> None:
+        self._policy, self._encode = policy, encode
+        self._inputs, self._memory = policy.recorded_step()
+        self._message = Odometry()
+
+    def run(self, steps: int) -> None:
+        """Decode, step and encode ``steps`` times."""
+        for _ in range(steps):
+            messages.sensors_from_odometry(self._message)
+            serialize_message(self._encode(self._policy.step(self._inputs, self._inputs, self._memory).actuation, 0))

@@ -32,10 +32,10 @@ class Edit:
         """A view of a block's columns."""
         return self.rows[:, self.log.layout.blocks[name]]
 
-    def write(self, path: Path, chunk_size: int = 4096) -> Path:
-        """Encode it as a recorder would have."""
+    def write(self, path: Path, *, data_crcs: bool = False) -> Path:
+        """Encode it as a recorder would have, with a checksum over everything before the summary if ``data_crcs``."""
         with path.open("wb") as file:
-            writer = Writer(file, chunk_size=chunk_size, compression=CompressionType.NONE)
+            writer = Writer(file, chunk_size=4096, compression=CompressionType.NONE, enable_data_crcs=data_crcs)
             writer.start(profile="ros2", library="tether")
             writer.add_metadata(METADATA, self.metadata)
             schema = writer.register_schema(cdr.SCHEMA_NAME, "ros2msg", cdr.SCHEMA_TEXT.encode())

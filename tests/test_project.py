@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import re
 import subprocess
@@ -138,3 +139,28 @@ def test_the_licence_is_whole():
     text = (TREE / "LICENSE").read_text()
     assert "Apache License" in text
     assert "END OF TERMS AND CONDITIONS" in text
+
+
+PROVIDED_BY = {"yaml": "pyyaml"}
+ROS_ROOMS = ("tether_ros", "tether_sim", "tether_bringup", "benchmarks")  # their nodes need the extra `ros`
+
+
+def test_what_is_imported_unconditionally_is_a_dependency():
+    """Imports at the top of a module, but for those that only the type checker sees; optional packages are imported where they are used."""
+    needed = {}
+    for name in sorted({room for rooms in tether_entry.ROOMS.values() for room in rooms} - set(ROS_ROOMS)):
+        for path in (TREE / name).rglob("*.py"):
+            needed |= {module: path.name for module in _top_imports(path) if module not in sys.stdlib_module_names}
+    requirements = [*TRAINING["project"]["dependencies"], *ROBOT["project"]["dependencies"]]
+    declared = {re.split(r"[<>=]", item)[0] for item in requirements}
+    ours = {room for rooms in tether_entry.ROOMS.values() for room in rooms} | {"tether_entry"}
+    assert {PROVIDED_BY.get(module, module) for module in needed} - ours <= declared, needed
+
+
+def _top_imports(path: Path) -> set[str]:
+    found = set()
+    for node in ast.parse(path.read_text()).body:
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        found |= {name.partition(".")[0] for name in names}
+    return found

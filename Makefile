@@ -39,6 +39,7 @@ $(VENV_ROBOT)/.installed: $(PROJECT) packaging/robot/constraints-oldest.txt
 
 lint: $(VENV)/.installed
 	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
 test: install lint

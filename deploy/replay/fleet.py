@@ -38,7 +38,7 @@ class Fleet:
     def words(self) -> str:
         """One line for the terminal and the report."""
         counted = f"{self.violations} with violations and {self.inconclusive} inconclusive in {self.logs} logs"
-        bound = f"at {CONFIDENCE:.0%} confidence at most {self.rate_bound:.1%} of such runs violate a rule"
+        bound = f"at {100 * CONFIDENCE:.0f} % confidence at most {100 * self.rate_bound:.1f} % of such runs violate a rule"
         return f"{counted}: {bound}" + (", counting those that could not be judged" if self.inconclusive else "")
 
 

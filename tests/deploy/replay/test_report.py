@@ -78,7 +78,7 @@ def test_a_log_that_cannot_be_judged_counts_against_the_fleet() -> None:
     assert doubtful.verdict == "inconclusive"
     assert doubtful.rate_bound == upper_bound(1, 10) > clean.rate_bound
     assert Fleet.of(["inconclusive", "violation"]).verdict == "violation"
-    assert "at most 25.9% of such runs" in clean.words()
+    assert "at most 25.9 % of such runs" in clean.words()
 
 
 # JUnit

@@ -100,9 +100,7 @@ def _build(kind: Any, data: Any, where: str) -> Any:
         raise TetherError(f"{where}: expected an object, found {type(data).__name__}")
     fields = {item.name: item for item in dataclasses.fields(kind)}
     optional = {
-        name
-        for name, item in fields.items()
-        if item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
+        name for name, item in fields.items() if item.default is not dataclasses.MISSING or item.default_factory is not dataclasses.MISSING
     }
     for key in data:
         if key not in fields:

@@ -164,3 +164,14 @@ def _top_imports(path: Path) -> set[str]:
         names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
         found |= {name.partition(".")[0] for name in names}
     return found
+
+
+@pytest.mark.parametrize("project", [TRAINING, ROBOT], ids=["tether", "tether-robot"])
+def test_every_console_script_starts_at_the_guard(project):
+    """And what it hands over to exists."""
+    for name, target in project["project"]["scripts"].items():
+        assert target == f"tether_entry:{name}"
+        assert callable(getattr(tether_entry, name))
+    assert (TREE / "cli" / "main.py").exists()
+    workspace = {path.relative_to(package).as_posix() for package in WORKSPACE.iterdir() for path in (package / package.name).rglob("*.py")}
+    assert {"tether_ros/policy_node.py", "tether_ros/operator.py", "tether_sim/simulated_robot.py", "tether_bringup/flight.py"} <= workspace

@@ -24,7 +24,14 @@ step "4  evaluate those bytes on 200 randomised episodes, and draw some"
 tether evaluate "$out/hover.onnx" --suite full --episodes 200 --seed 1 --json "$out/evaluation.json" --video "$out/hover.gif"
 
 step "5  fly them over ROS 2: policy node and simulated robot are two processes"
-tether_flight "$out/hover.onnx" --seconds 15 --log "$out/flight.mcap"
+export ROS_DOMAIN_ID="${ROS_DOMAIN_ID:-$(($$ % 100 + 1))}"  # apart from whatever else flies on this machine
+fly() { tether_flight "$out/hover.onnx" --seconds 15 --log "$out/flight.mcap"; }
+again() {
+    echo "The guards took the robot from the policy, and it landed by its own failsafe: right, when a machine is too busy to keep time. Once more:"
+    sleep 2
+    fly
+}
+fly || again || again
 
 step "6  judge the log: integrity, timing, re-inference, safety rules"
 tether replay "$out/flight.mcap" --policy "$out/hover.onnx" --html "$out/report.html" --json "$out/replay.json"

@@ -19,6 +19,8 @@ STIFFNESS_1_S2 = 6400.0  # per mass: rests 1.5 mm deep
 REBOUND_SPEED_M_S = 1.5  # speed of approach that doubles the force, of departure that cancels it (Hunt and Crossley 1975)
 FRICTION = 0.5
 FRICTION_SPEED_M_S = 0.1  # slip speed at which friction is nearly Coulomb's
+FRICTION_SETTLING_S = 0.005  # that speed grows by the support's acceleration times this: friction in a crash does not outrun a sub-step
+HARDEST_DAMPING = 4.0  # cap on the damping factor, for the same reason
 
 
 def hub_heights(position: Tensor, matrix: Tensor, hubs: Tensor) -> Tensor:
@@ -43,14 +45,16 @@ def contact(
     """Force in the world and torque in the body frame, ``[3, n]`` each.
 
     At each hub N = m/4 · k δ (1 + δ̇/v₀), never pulling, with depth δ; friction −μ N v/√(|v|² + v_s²) against its slip v.
+    A fall at 14 m/s stays finite at a sub-step of 5 ms.
     """
     arms = (matrix.unsqueeze(2) * hubs).sum(1)  # in the world, [3, 4, n]
     spin = (matrix * rate).sum(1)
     hub_velocity = velocity.unsqueeze(1) + torch.linalg.cross(spin.unsqueeze(1).expand_as(arms), arms, dim=0)
     depth = (radius - position[2] - arms[2]).clamp(min=0.0)
-    support = 0.25 * mass * STIFFNESS_1_S2 * depth * (1.0 - hub_velocity[2] / REBOUND_SPEED_M_S).clamp(min=0.0)
+    support = 0.25 * mass * STIFFNESS_1_S2 * depth * (1.0 - hub_velocity[2] / REBOUND_SPEED_M_S).clamp(0.0, HARDEST_DAMPING)
     slip = hub_velocity[:2]
-    friction = -FRICTION * support * slip * (slip.square().sum(0) + FRICTION_SPEED_M_S**2).rsqrt()
+    slowest = FRICTION_SPEED_M_S + support * (4.0 * FRICTION_SETTLING_S / mass)
+    friction = -FRICTION * support * slip * (slip.square().sum(0) + slowest.square()).rsqrt()
     forces = torch.cat((friction, support.unsqueeze(0)))
     torque = torch.linalg.cross(arms, forces, dim=0).sum(1)
     return forces.sum(1), (matrix * torque.unsqueeze(1)).sum(0)

@@ -103,3 +103,21 @@ def test_skipping_the_ground_high_up_changes_nothing() -> None:
         both.step(torch.tensor([[0.25, 0.3, -0.2, 0.1]], dtype=torch.float64).expand(2, -1))
     for name, value in high.privileged().items():
         np.testing.assert_allclose(value[0], both.privileged()[name][0], rtol=1e-12, atol=1e-12)
+
+
+def test_a_crash_stays_finite_and_comes_to_rest() -> None:
+    """Falls at 14 m/s, in any attitude, tumbling: faster than the envelope allows."""
+    flights, generator = 256, torch.Generator().manual_seed(0)
+    sim = QuadrotorSimulator(crazyflie, flights, actuation_mode="rotor_thrusts")
+    start = {
+        "position_base_in_world": torch.tensor([[0.0, 0.0, 0.3]]).repeat(flights, 1),
+        "orientation_base_in_world": torch.randn(flights, 4, generator=generator),
+        "linear_velocity_base_in_world": torch.tensor([[2.0, 0.0, -14.0]]).repeat(flights, 1),
+        "angular_velocity_base_in_base": 5.0 * torch.randn(flights, 3, generator=generator),
+    }
+    sim.reset(torch.ones(flights, dtype=torch.bool), start)
+    for _ in range(300):
+        sim.step(torch.zeros(flights, 4))
+    heights = sim.signals()["position_base_in_world"][:, 2]
+    assert heights.isfinite().all()
+    assert heights.max() < 0.1

@@ -26,6 +26,7 @@ from sim.simulator import Simulator
 MODES = ("ctbr", "rotor_thrusts")
 SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque")
 POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
+PHYSICS_DT_MAX_S = 0.005  # 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop
 BOUNDS = {"mass": POSITIVE, "inertia": POSITIVE, "motor_time_scale": POSITIVE, "action_delay": (-1e-6, MAX_ACTION_DELAY_S + 1e-6)}
 RESET_WIDTHS = {  # in the order of `State`
     "orientation_base_in_world": 4,
@@ -48,7 +49,8 @@ class QuadrotorSimulator(Simulator):
         num_envs: copies.
         actuation_mode: ``ctbr`` (collective thrust [N] and body rates [rad/s], through the inner rate loop) or ``rotor_thrusts`` ([N]).
         control_dt: period of `step` [s].
-        physics_dt: period of a sub-step and of the inner loop [s]; benchmarks/RESULTS.md has error against cost.
+        physics_dt: period of a sub-step and of the inner loop [s]; by default the largest divisor of ``control_dt`` up to 5 ms.
+            benchmarks/RESULTS.md has error against cost.
         device, dtype: of every tensor.
 
     Raises:
@@ -65,7 +67,7 @@ class QuadrotorSimulator(Simulator):
         *,
         actuation_mode: str = "ctbr",
         control_dt: float = 0.01,
-        physics_dt: float = 0.005,
+        physics_dt: float | None = None,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
@@ -73,6 +75,8 @@ class QuadrotorSimulator(Simulator):
             raise TetherError(f"the quadrotor engine simulates robots with four rotors; {robot.name} is none: choose another --sim")
         if num_envs < 1:
             raise TetherError(f"num_envs is {num_envs}; give at least 1")
+        if physics_dt is None:
+            physics_dt = control_dt / math.ceil(control_dt / PHYSICS_DT_MAX_S - 1e-6)
         substeps = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
         if substeps < 1 or not math.isclose(substeps * physics_dt, control_dt, rel_tol=1e-6):
             raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")

@@ -14,6 +14,8 @@ from tasks.task import Task
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
 
+SEEDS = 1 << 30  # training's; evaluation's have bit 31 set (`training.evaluate.SEED_NAMESPACE`), so neither ever draws what the other did
+
 
 @dataclass(frozen=True)
 class TrainConfig:
@@ -54,6 +56,8 @@ class TrainConfig:
         for name in ("num_envs", "iterations", "threads", "checkpoint_every", "check_episodes"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if not 0 <= self.seed < SEEDS:
+            raise ValueError(f"seed must be within 0…{SEEDS - 1}, not {self.seed}: evaluation draws from the seeds above")
         if self.ppo.minibatches > self.num_envs:
             raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, more than the {self.num_envs} environments")
 

@@ -264,3 +264,9 @@ def test_config_round_trip() -> None:
     assert Hover.presets["ppo"]["iterations"] == config.iterations
     with pytest.raises(TetherError, match="unknown config key in test 'speed'"):
         changed(config, {"speed": 1}, "test")
+
+
+@pytest.mark.parametrize("seed", [-1, 1 << 30, (1 << 31) + 5])
+def test_seeds_of_evaluation_are_refused(seed: int) -> None:
+    with pytest.raises(TetherError, match="evaluation draws from the seeds above"):
+        changed(TrainConfig(), {"seed": seed}, "test")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -14,7 +13,6 @@ from sim.sensors import SensorModel
 from tether_sim.messages import Vector, quaternion_from_rotation_vector
 
 LANDED_SPEED_M_S = 0.3
-PHYSICS_DT_MAX_S = 0.005  # what training uses, within its measured accuracy
 
 
 class Vehicle:
@@ -26,9 +24,7 @@ class Vehicle:
 
     def __init__(self, robot: Quadrotor, actuation_mode: str, rate_hz: float, noise: Mapping[str, Sequence[float]], seed: int) -> None:
         torch.set_num_threads(1)
-        period_s = 1.0 / rate_hz
-        physics_dt = period_s / math.ceil(period_s / PHYSICS_DT_MAX_S - 1e-6)
-        self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=period_s, physics_dt=physics_dt)
+        self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=1.0 / rate_hz)
         self._sensors = SensorModel(robot.sensors, 1, torch.Generator().manual_seed(seed))
         self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
         self._all = torch.ones(1, dtype=torch.bool)

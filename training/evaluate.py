@@ -91,7 +91,8 @@ def evaluate(
     chosen = task.suite(suite)
     flights = []
     steps = len([*_batches(episodes)]) * round(task.episode_s * task.rate_hz)
-    with tqdm(total=steps, desc=f"{task.name} {suite}, {episodes} episodes", disable=not progress, delay=0.5, bar_format=BAR) as bar:
+    what = f"{task.name} {suite}, {episodes} episodes"
+    with tqdm(total=steps, desc=what, disable=None if progress else True, delay=0.5, bar_format=BAR) as bar:
         for index, count in enumerate(_batches(episodes)):
             engine = make_simulator(simulator, task, count, device)
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)

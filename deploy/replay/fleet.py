@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from deploy.replay.binomial import CONFIDENCE, upper_bound
 from deploy.replay.report import Verdict
-
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -40,32 +38,3 @@ class Fleet:
         counted = f"{self.violations} with violations and {self.inconclusive} inconclusive in {self.logs} logs"
         bound = f"at {100 * CONFIDENCE:.0f} % confidence at most {100 * self.rate_bound:.1f} % of such runs violate a rule"
         return f"{counted}: {bound}" + (", counting those that could not be judged" if self.inconclusive else "")
-
-
-def upper_bound(events: int, trials: int, confidence: float = CONFIDENCE) -> float:
-    """One-sided Clopper–Pearson bound: the rate at which no more than ``events`` in ``trials`` has probability 1 − ``confidence``.
-
-    Clopper & Pearson, Biometrika 26 (1934). For no events it is 1 − (1 − confidence)^(1/n), less than 3/n at 95 %.
-    """
-    if events >= trials:
-        return 1.0
-    low, high = events / trials, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _at_most(events, trials, middle) > 1 - confidence else (low, middle)
-    return high
-
-
-def _at_most(events: int, trials: int, rate: float) -> float:
-    """P(no more than ``events`` in ``trials``), binomial; in logarithms so that many trials do not overflow."""
-    if rate in (0.0, 1.0):
-        return 1.0 - rate
-    terms = (
-        math.lgamma(trials + 1)
-        - math.lgamma(count + 1)
-        - math.lgamma(trials - count + 1)
-        + count * math.log(rate)
-        + (trials - count) * math.log1p(-rate)
-        for count in range(events + 1)
-    )
-    return math.fsum(math.exp(term) for term in terms)

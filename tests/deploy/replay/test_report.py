@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from deploy.replay.fleet import Fleet, upper_bound
+from deploy.replay.binomial import upper_bound
+from deploy.replay.fleet import Fleet
 from deploy.replay.junit import junit
 from deploy.replay.report import Finding, Report, judge, ordered
 

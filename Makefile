@@ -1,4 +1,4 @@
-# make install | test | demo. What they need beside Python 3.11: a C++ compiler makes training faster, nothing else.
+# make install | test | demo. They need Python 3.11 and nothing else.
 
 PYTHON ?= python3.11
 VENV ?= .venv

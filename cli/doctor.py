@@ -119,10 +119,10 @@ def mujoco() -> Finding:
 
 
 def compiler() -> Finding:
-    """The C++ compiler that torch.compile uses."""
+    """A C++ compiler, for packages that come without a wheel."""
     path = next((found for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name and (found := shutil.which(name))), None)
     if path is None:
-        return Finding("compiler", "warn", "no C++ compiler", "training runs uncompiled, slower: apt install g++")
+        return Finding("compiler", "warn", "no C++ compiler", "only packages without a wheel need one: apt install g++")
     return Finding("compiler", "ok", path)
 
 

@@ -146,10 +146,12 @@ def test_mcap_reads_it_and_finds_small_chunks(tmp_path: Path) -> None:
 
 
 def test_mcaps_ros_2_decoder_reads_the_numbers(tmp_path: Path) -> None:
-    decoder = pytest.importorskip("mcap_ros2.reader")
+    decoder = pytest.importorskip("mcap_ros2.decoder")
     record(tmp_path / "a.mcap")
     log = read_log(tmp_path / "a.mcap")
-    rows = [message.ros_msg.data for message in decoder.read_ros2_messages(str(tmp_path / "a.mcap"), topics=["/tether/step"])]
+    with (tmp_path / "a.mcap").open("rb") as stream:
+        reader = make_reader(stream, decoder_factories=[decoder.DecoderFactory()])
+        rows = [message.data for _, _, _, message in reader.iter_decoded_messages(topics=["/tether/step"])]
     np.testing.assert_array_equal(np.array(rows), log.rows)
 
 

@@ -24,7 +24,7 @@ def measure(
     *,
     actuation_mode: str = "ctbr",
     control_dt: float = 0.01,
-    physics_dt: float = 0.005,
+    physics_dt: float | None = None,
     device: str = "cpu",
     seconds: float = 1.0,
     seed: int = 0,

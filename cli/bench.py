@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--robot", default="crazyflie", metavar="NAME", help="a quadrotor (default: crazyflie)")
     parser.add_argument("--actuation", default="ctbr", metavar="MODE", help="actuation mode of the robot (default: ctbr)")
     parser.add_argument("--control-dt", type=float, default=0.01, metavar="S", help="control period (default: 0.01 s)")
-    parser.add_argument("--physics-dt", type=float, default=0.005, metavar="S", help="physics sub-step (default: 0.005 s)")
+    parser.add_argument("--physics-dt", type=float, metavar="S", help="physics sub-step (default: the simulator's choice)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to measure each (default: 2 s)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: torch's own)")
     options.device(parser)

@@ -17,7 +17,7 @@ $(VENV)/.installed: $(PROJECT) constraints.txt
 	@command -v $(PYTHON) >/dev/null && $(PYTHON) -c '' 2>/dev/null || { echo "make: Tether needs Python 3.11; install it, or name it: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
-	@$(PIP) install -c constraints.txt hatchling editables
+	@$(PIP) install -c constraints.txt hatchling editables setuptools  # before what they build, for lack of isolation
 	@$(PIP) install -c constraints.txt --no-build-isolation -e packaging/robot -e '.[ros,dev]'
 	@touch $@
 

@@ -94,12 +94,17 @@ class SensorModel:
             raise TetherError(f"{what} has shape {list(value.shape)}; expected [{self.num_envs}, {width}] or [{self.num_envs}, 1]")
         return value.to(self.device, self.dtype).expand(-1, width)
 
-    def read(self, signals: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Readings by sensor name, once a control step, from a mapping with at least the sensors' ideal values ``[num_envs, size]``."""
+    def read(self, signals: Mapping[str, Tensor], only: Tensor | None = None) -> dict[str, Tensor]:
+        """Readings by sensor name, once a control step, from a mapping with at least the sensors' ideal values ``[num_envs, size]``.
+
+        Args:
+            signals: ideal values by sensor name.
+            only: bool ``[num_envs]``, environments for which this is a new step; in the others time stands still. All by default.
+        """
         missing = [sensor.name for sensor in self.sensors if sensor.name not in signals]
         if missing:
             raise TetherError(f"signals lack {', '.join(missing)}; the engine gives: {', '.join(signals)}")
-        delayed = self._delayed([signals[sensor.name] for sensor in self.sensors])
+        delayed = self._delayed([signals[sensor.name] for sensor in self.sensors], only)
         if self._silent:
             return dict(zip(self.widths, delayed, strict=True))
         drawn = torch.randn(self._noise.shape, generator=self.generator, device=self.device, dtype=self.dtype)
@@ -109,13 +114,15 @@ class SensorModel:
             for sensor, value, error in zip(self.sensors, delayed, errors, strict=True)
         }
 
-    def _delayed(self, values: list[Tensor]) -> list[Tensor]:
+    def _delayed(self, values: list[Tensor], only: Tensor | None) -> list[Tensor]:
         if not self.max_delay:
             return values
         now = torch.cat(values, dim=1)
         past = torch.where(self._fresh, now, self._history[:-1])
-        self._history = torch.cat((now.unsqueeze(0), past))
-        self._fresh = torch.zeros_like(self._fresh)
+        moved = torch.cat((now.unsqueeze(0), past))
+        rows = None if only is None else only.unsqueeze(1)
+        self._history = moved if rows is None else torch.where(rows, moved, self._history)
+        self._fresh = torch.zeros_like(self._fresh) if rows is None else self._fresh & ~rows
         steps = self._delay.unsqueeze(0).expand(1, -1, now.shape[1])
         return list(self._history.gather(0, steps).squeeze(0).split([sensor.size for sensor in self.sensors], dim=1))
 

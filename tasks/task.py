@@ -6,7 +6,7 @@ import abc
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
 import torch
@@ -54,6 +54,8 @@ class Start(NamedTuple):
         force_in_world: constant external force on the base ``[num_envs, 3]``, N; None for none.
         gust_m_s: standard deviation of the wind about its mean (parameter ``wind``) ``[num_envs, 3]``, a first-order Gauss–Markov process
             with the time constant `Task.gust_s`; None for none.
+        reference: what `Task.command_at` needs to move the command, by name, ``[num_envs, …]``; None where the command stands still.
+        sensor_delay_s: age of what the sensors report, rounded to whole control periods, ``[num_envs, 1]``; None for none.
     """
 
     state: Signals
@@ -62,17 +64,29 @@ class Start(NamedTuple):
     sensor_noise: Signals
     force_in_world: Tensor | None = None
     gust_m_s: Tensor | None = None
+    reference: Signals | None = None
+    sensor_delay_s: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Suite:
-    """A named evaluation distribution; subclasses add the ranges of their task. Never read by training as a config."""
+    """A named evaluation distribution; subclasses add the ranges of their task. Never read by training as a config.
+
+    Attributes:
+        name: of the suite.
+        observation_delay_s: range of `Start.sensor_delay_s`; None for no delay.
+    """
 
     name: str
+    observation_delay_s: tuple[float, float] | None = field(default=None, kw_only=True)
 
     def digest(self) -> str:
-        """First 12 hex digits of a SHA-256 over every range, so that a result names exactly what it was measured on."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:12]
+        """First 12 hex digits of a SHA-256 over every range that is given, so that a result names exactly what it was measured on.
+
+        What is None is left out: a range that is added later, and not used, leaves the digest of what was measured before as it is.
+        """
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return hashlib.sha256(json.dumps(given, sort_keys=True).encode()).hexdigest()[:12]
 
 
 class Task(abc.ABC):
@@ -123,6 +137,10 @@ class Task(abc.ABC):
     def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
         """Draw how ``num_envs`` episodes begin."""
 
+    def command_at(self, start: Start, time_s: Tensor) -> Signals:
+        """What is asked ``time_s`` ``[num_envs, 1]`` into the episodes; only called where ``start.reference`` is given."""
+        return start.command
+
     @abc.abstractmethod
     def rewards(self, transition: Transition) -> dict[str, Tensor]:
         """Named reward terms ``[num_envs]``, already weighted and scaled by the control period; the reward is their sum."""
@@ -134,6 +152,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def tracking_error(self, state: Signals, command: Signals) -> Tensor:
         """The error this task is judged by, ``[num_envs]``, for example metres from the goal."""
+
+    def judged(self, tracking_errors: Tensor) -> Tensor:
+        """The part of an episode's errors ``[steps, num_envs]`` that its success and its reported errors are about; the last sixth."""
+        return tracking_errors[-max(len(tracking_errors) // 6, 1) :]
 
     @abc.abstractmethod
     def success(self, tracking_errors: Tensor, terminated: Tensor) -> Tensor:

@@ -62,14 +62,18 @@ class Environment:
         self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = [signal.name for signal in task.robot.actuation(task.actuation_mode)]
-        self.sensor_model = SensorModel([task.robot.sensor(name) for name in task.sensors], self.num_envs, self.generator, self.device)
+        sensors = [task.robot.sensor(name) for name in task.sensors]
+        delay = round(max(suite.observation_delay_s or (0.0,)) * task.rate_hz)
+        self.sensor_model = SensorModel(sensors, self.num_envs, self.generator, self.device, max_delay=delay)
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
+        self.skipped = torch.zeros_like(self.age)  # steps of the age that were never flown
         self.resting = task.actuate(torch.zeros(self.num_envs, task.action_size, device=self.device))
         self.previous_actuation = dict(self.resting)
         self.starts: Start = task.sample(suite, self.num_envs, self.generator)
         self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
         self.episode = self.starts
+        self.asked: Signals = self.starts.command
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
         self.state: dict[str, Tensor] = {}
         self.sensors: dict[str, Tensor] = {}
@@ -77,7 +81,7 @@ class Environment:
     @property
     def command(self) -> dict[str, Tensor]:
         """The current command by name."""
-        return dict(self.episode.command)
+        return dict(self.asked)
 
     def reset(self, mask: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin new episodes where ``mask`` ``[num_envs]`` is set (all by default); returns everyone's sensors and command."""
@@ -88,30 +92,40 @@ class Environment:
         self.episode = _merge(mask, self.starts, self.episode)
         self.simulator.randomize(mask, self.starts.parameters)
         self.simulator.reset(mask, self.starts.state)
-        self.sensor_model.reset(mask, noise=self.starts.sensor_noise)
-        self.age = torch.where(mask, 0, self.age)
+        delay = None if self.starts.sensor_delay_s is None else (self.starts.sensor_delay_s * self.task.rate_hz).round().long().flatten()
+        self.sensor_model.reset(mask, noise=self.starts.sensor_noise, delay=delay)
+        self.age, self.skipped = torch.where(mask, 0, self.age), torch.where(mask, 0, self.skipped)
+        self._ask()
         self.previous_actuation = _where(mask, self.resting, self.previous_actuation)
         self._disturb(mask)
-        reading = self._look()
+        reading = self._look(mask)
         self.sensors = _where(mask, reading, self.sensors) if self.sensors else reading
         return self.sensors, self.command
 
     def stagger(self, steps: int) -> None:
-        """Give every episode a random age, in multiples of ``steps``, so that they do not all end together."""
+        """Give every episode a random age, in multiples of ``steps``, so that they do not all end together; commands do not move on."""
         groups = torch.randint(max(self.episode_steps // steps, 1), (self.num_envs,), generator=self.generator, device=self.device)
+        self.skipped = self.skipped + groups * steps - self.age
         self.age = groups * steps
+
+    def ask(self, command: Signals) -> None:
+        """Ask this of the current episodes from now on, standing still; what is not given falls back to its default, if it has one."""
+        rest = {c.name: torch.tensor([c.default], device=self.device).repeat(self.num_envs, 1) for c in self.task.commands if c.default}
+        self.episode = self.episode._replace(command={**self.asked, **rest, **command}, reference=None)
+        self._ask()
 
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """Advance one control period under actuation signals by name ``[num_envs, size]``."""
         self._blow()
         self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
         self.age = self.age + 1
+        self._ask()
         self.sensors = self._look()
         state = self.state
-        transition = Transition(state, self.episode.command, actuation, self.previous_actuation)
+        transition = Transition(state, self.asked, actuation, self.previous_actuation)
         rewards, terminated = self.task.rewards(transition), self.task.terminated(transition)
         truncated = (self.age >= self.episode_steps) & ~terminated
-        error = self.task.tracking_error(state, self.episode.command)
+        error = self.task.tracking_error(state, self.asked)
         self.previous_actuation = dict(actuation)
         if self.auto_reset and (done := terminated | truncated).any():
             self.reset(done)
@@ -119,7 +133,7 @@ class Environment:
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
-        return self.task.privileged_observation(self.state, self.simulator.parameters(), self.episode.command)
+        return self.task.privileged_observation(self.state, self.simulator.parameters(), self.asked)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue bit for bit, the simulator and the sensors included."""
@@ -128,6 +142,7 @@ class Environment:
             "sensor_model": self.sensor_model.state_dict(),
             "generator": self.generator.get_state(),
             "age": self.age,
+            "skipped": self.skipped,
             "used": self.used,
             "gust": self.gust,
             "state": self.state,
@@ -142,16 +157,24 @@ class Environment:
         self.simulator.load_state_dict(state["simulator"])
         self.sensor_model.load_state_dict(state["sensor_model"])
         self.generator.set_state(state["generator"])
-        self.age, self.used, self.gust = state["age"], state["used"], state["gust"]
+        self.age, self.skipped, self.used, self.gust = state["age"], state["skipped"], state["used"], state["gust"]
         self.state, self.sensors = dict(state["state"]), dict(state["sensors"])
         self.previous_actuation = dict(state["previous_actuation"])
         self.starts, self.episode = Start(**state["starts"]), Start(**state["episode"])
+        self._ask()
 
-    def _look(self) -> dict[str, Tensor]:
-        """Take in the simulator's state, and read the sensors."""
+    def _ask(self) -> None:
+        """Move the command to where it is now."""
+        if self.episode.reference is None:
+            self.asked = self.episode.command
+        else:
+            self.asked = self.task.command_at(self.episode, ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1))
+
+    def _look(self, begun: Tensor | None = None) -> dict[str, Tensor]:
+        """Take in the simulator's state, and read the sensors; between steps, of the episodes just ``begun`` ``[num_envs]``."""
         self.state = self.simulator.privileged()
         signals = self.state if all(name in self.state for name in self.task.sensors) else self.simulator.signals()
-        return self.sensor_model.read(signals)
+        return self.sensor_model.read(signals, begun)
 
     def _draw(self) -> None:
         """Draw new starts, one for every environment."""
@@ -193,6 +216,7 @@ def _merge(mask: Tensor, new: Start, old: Start) -> Start:
         sensor_noise={},
         force_in_world=_where_given(mask, new.force_in_world, old.force_in_world),
         gust_m_s=_where_given(mask, new.gust_m_s, old.gust_m_s),
+        reference=None if new.reference is None or old.reference is None else _where(mask, new.reference, old.reference),
     )
 
 

@@ -72,8 +72,7 @@ class SimDriver:
 
     @command.setter
     def command(self, values: dict[str, np.ndarray]) -> None:
-        given = {name: torch.tensor(np.asarray(value), dtype=torch.float32)[None] for name, value in values.items()}
-        self.environment.episode = self.environment.episode._replace(command={**self.environment.command, **given})
+        self.environment.ask({name: torch.tensor(np.asarray(value), dtype=torch.float32)[None] for name, value in values.items()})
 
     def readings(self) -> Iterator[Reading]:
         """Every reading of the clock source until the time is up or the robot has crashed; other sources arrive just before it."""

@@ -134,6 +134,17 @@ def test_state_dict_continues_bit_for_bit(tmp_path: Any) -> None:
         assert all(torch.equal(first[name], second[name]) for name in first)
 
 
+def test_time_passes_only_where_it_is_said_to() -> None:
+    sensors = model(max_delay=2)
+    sensors.reset(everyone(), delay=torch.full((4,), 1))
+    some = torch.tensor([True, True, False, False])
+    for value in (1.0, 2.0):
+        sensors.read(truth(value=value))
+    reading = sensors.read(truth(value=3.0), some)[POSITION][:, 0]
+    assert reading.tolist() == [2.0, 2.0, 1.0, 1.0]
+    assert sensors.read(truth(value=4.0))[POSITION][:, 0].tolist() == [3.0, 3.0, 2.0, 2.0]
+
+
 def test_same_seed_same_readings() -> None:
     readings = []
     for _ in range(2):

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from robots.errors import TetherError
+from tasks.task import Signals, Start
 from tests.training.point import PointSimulator, PointSuite, Reach
 from training.environment import Environment
 
@@ -153,3 +154,79 @@ def test_state_dict_continues_bit_for_bit() -> None:
         assert torch.equal(one.command["goal"], two.command["goal"])
         assert torch.equal(env.privileged(), copy.privileged())
         assert torch.equal(env.simulator.wind, copy.simulator.wind)
+
+
+class Chase(Reach):
+    """Reach a goal that moves at its own speed."""
+
+    def sample(self, suite: PointSuite, num_envs: int, generator: torch.Generator) -> Start:
+        """Speeds 1, 2, … m/s; the goals start at 0."""
+        start = super().sample(suite, num_envs, generator)
+        speed = torch.arange(1.0, num_envs + 1).unsqueeze(1)
+        late = None if suite.observation_delay_s is None else torch.full((num_envs, 1), suite.observation_delay_s[1])
+        return start._replace(command={"goal": speed * 0}, reference={"speed": speed}, sensor_delay_s=late)
+
+    def command_at(self, start: Start, time_s: torch.Tensor) -> Signals:
+        """Speed times time."""
+        assert start.reference is not None
+        return {"goal": start.reference["speed"] * time_s}
+
+
+def chase(num_envs: int = 4, suite: PointSuite | None = None, **options: object) -> Environment:
+    return Environment(Chase(), PointSimulator(num_envs), suite=suite or PointSuite("still"), seed=0, auto_reset=False, **options)
+
+
+def test_a_moving_command_has_the_age_of_its_episode() -> None:
+    env = chase()
+    assert (env.reset()[1]["goal"] == 0).all()
+    for _ in range(3):
+        step = env.step(push(4))
+    torch.testing.assert_close(step.command["goal"].flatten(), torch.tensor([0.3, 0.6, 0.9, 1.2]))
+    torch.testing.assert_close(step.tracking_error, (step.state["position"] - step.command["goal"]).abs().flatten())
+    torch.testing.assert_close(env.privileged()[:, :1], step.command["goal"] - step.state["position"])
+    _, command = env.reset(torch.tensor([False, True, False, True]))
+    torch.testing.assert_close(command["goal"].flatten(), torch.tensor([0.3, 0.0, 0.9, 0.0]))
+    torch.testing.assert_close(env.step(push(4)).command["goal"].flatten(), torch.tensor([0.4, 0.2, 1.2, 0.4]))
+
+
+def test_staggered_episodes_begin_where_their_command_does() -> None:
+    env = chase(num_envs=50)
+    env.reset()
+    env.stagger(5)
+    assert (env.command["goal"] == 0).all()
+    torch.testing.assert_close(env.step(push(50)).command["goal"].flatten(), torch.arange(1.0, 51) * 0.1)
+
+
+def test_what_is_asked_instead_stands_still() -> None:
+    env = chase()
+    env.reset()
+    env.step(push(4))
+    env.ask({"goal": torch.full((4, 1), 2.0)})
+    assert (env.command["goal"] == 2).all()
+    assert (env.step(push(4)).command["goal"] == 2).all()
+    env.ask({})
+    assert (env.command["goal"] == 0).all()  # the command's default
+
+
+def test_a_moving_command_continues_bit_for_bit() -> None:
+    env, copy = chase(), chase()
+    env.reset()
+    env.stagger(5)
+    env.step(push(4))
+    copy.load_state_dict(env.state_dict())
+    assert torch.equal(env.command["goal"], copy.command["goal"])
+    for _ in range(5):
+        assert torch.equal(env.step(push(4)).command["goal"], copy.step(push(4)).command["goal"])
+
+
+def test_sensors_are_as_late_as_the_suite_says() -> None:
+    """Two steps late, also for environments whose neighbours began anew in between."""
+    env = chase(suite=PointSuite("late", observation_delay_s=(0.0, 0.2)))
+    truth = [env.reset()[0]["position"].clone()] * 3
+    for index in range(8):
+        if index == 5:
+            env.reset(torch.tensor([True, False, False, False]))
+        step = env.step(push(4, 1.0))
+        truth.append(step.state["position"])
+        assert torch.equal(step.sensors["position"][1:], truth[-3][1:])
+    assert env.sensor_model.max_delay == 2

@@ -1,0 +1,5 @@
+"""Fused kernels: the eager code of engines and tasks, run once on symbols, becomes one loop over environments, forward and backward.
+
+Data flows one way: `traced` runs a function on symbolic tensors and leaves its arithmetic in a `graph`; `adjoint` adds the graph of its
+gradient; `source` writes both as C++ or CUDA; `build` compiles, caches and loads; `kernel` wraps the result as a differentiable function.
+"""

@@ -1,0 +1,248 @@
+"""`Fused`: a function of tensors that runs as one kernel where it can, and eagerly, with one warning, where it cannot."""
+
+from __future__ import annotations
+
+import operator
+import os
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sim.fused.build import BuildError
+from sim.fused.graph import Graph, Untraceable
+from sim.fused.kernel import Kernel
+from sim.fused.source import BLOCK, Body
+from sim.fused.traced import Traced
+
+SWITCH = "TETHER_FUSE"  # 0 runs everything eagerly
+_warned: set[str] = set()
+
+
+class Fused:
+    """``function`` as one kernel, forward and backward.
+
+    Arguments and results are tensors in nested dicts, tuples and NamedTuples; ``None``, numbers and text among the arguments are fixed
+    when a kernel is made. Tensors that the function reaches in other ways are constants. Every tensor has the same environments along
+    ``batch_axis``, or one row for all. Fewer environments than `BLOCK` are not worth a kernel and run eagerly.
+
+    With ``steps`` the function maps ``(carry, of_step, constants)`` to the next carry and runs so many times; tensors in ``of_step`` have
+    a leading axis of that length. Only the final carry comes back.
+
+    Args:
+        function: pure; of operations in `sim.fused.traced.FUNCTIONS`. Anything else is no error: it runs eagerly, after a warning.
+        name: for the warning.
+        batch_axis: 0, or −1 for feature-major tensors.
+        steps: how often to run; None for once.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, *, batch_axis: int = 0, steps: int | None = None) -> None:
+        self.function, self.name, self.batch_axis, self.steps = function, name, batch_axis, steps
+        self._plans: dict[Any, _Plan | None] = {}
+        self._off = os.environ.get(SWITCH) == "0"
+
+    def __call__(self, *args: Any) -> Any:
+        if self._off:
+            return self.eager(*args)
+        leaves: list[Any] = []
+        structure = flatten(args, leaves)
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        count = max(tensor.shape[self.batch_axis] for tensor in tensors)
+        if count < BLOCK:
+            return self.eager(*args)
+        key = (structure, *[_kind(leaf, self.batch_axis) for leaf in leaves])
+        try:
+            if key not in self._plans:
+                self._plans[key] = _Plan(self, structure, leaves)
+            plan = self._plans[key]
+            return plan.run(tensors, count) if plan else self.eager(*args)
+        except (Untraceable, BuildError) as error:
+            self._plans[key] = None
+            self._warn(error)
+            return self.eager(*args)
+
+    def eager(self, *args: Any) -> Any:
+        """The function itself."""
+        if self.steps is None:
+            return self.function(*args)
+        carry, of_step, constants = args
+        for step in range(self.steps):
+            carry = self.function(carry, _map(of_step, operator.itemgetter(step)), constants)
+        return carry
+
+    def _warn(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, BuildError) else f"{self.name}: {error}"
+        if reason not in _warned:
+            _warned.add(reason)
+            warnings.warn(f"running eagerly, several times slower, for there is no fused kernel: {reason}", RuntimeWarning, stacklevel=3)
+
+
+class _Plan:
+    """A kernel for arguments of one structure."""
+
+    def __init__(self, fused: Fused, structure: Any, leaves: list[Any]) -> None:
+        self.axis = fused.batch_axis
+        graph, tensors = Graph(), [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        dtype = next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
+        self.device = tensors[0].device
+        roles = _roles(structure, leaves) if fused.steps else ["constant"] * len(tensors)
+        shapes = [self._one(tensor, role) for tensor, role in zip(tensors, roles, strict=True)]
+        kinds = [_real_or_bool(tensor, dtype) for tensor in tensors]
+        like = torch.empty(0, dtype=dtype, device=self.device)
+        symbols = iter([_symbols(graph, k, shape, kind, like) for k, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))])
+        args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+        results: list[Any] = []
+        self.structure = flatten(fused.function(*args), results)
+        self.shapes = [self._result_shape(result) for result in results]
+        nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in results)
+        carry = tuple(node for output in nodes for node in output) if fused.steps else ()
+        rows = tuple(int(np.prod(shape)) for shape in shapes)
+        body = Body(graph, tuple(roles), rows, tuple(kinds), carry, () if fused.steps else nodes, fused.steps or 1)
+        self.kernel = Kernel(body, dtype, self.device)
+
+    def _one(self, tensor: Tensor, role: str) -> list[int]:
+        """The shape of a tensor for one environment and step."""
+        shape = list(tensor.shape[1:]) if role == "step" else list(tensor.shape)
+        shape[self.axis] = 1
+        return shape
+
+    def _result_shape(self, result: Any) -> tuple[int, ...]:
+        """The shape of a result without its environments."""
+        if not isinstance(result, Traced):
+            raise Untraceable("a result does not depend on the arguments")
+        shape = list(result.shape)
+        if not shape or shape.pop(self.axis) != 1:
+            raise Untraceable("a result mixes environments")
+        return tuple(shape)
+
+    def run(self, tensors: list[Tensor], count: int) -> Any:
+        """Results in the function's structure."""
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            outputs: Sequence[Tensor] = _Differentiable.apply(self, count, *tensors)
+        else:
+            outputs = self.forward([self.rows(tensor, count) for tensor in tensors])
+        return unflatten(self.structure, iter(outputs))
+
+    def forward(self, rows: list[Tensor]) -> list[Tensor]:
+        """Outputs in the function's shapes."""
+        return [self.shaped(output, shape) for output, shape in zip(self.kernel.forward(rows), self.shapes, strict=True)]
+
+    def rows(self, tensor: Tensor, count: int) -> Tensor:
+        """Feature-major ``[rows, n]`` with contiguous rows; a view if that is how the tensor lies in memory."""
+        if tensor.shape[self.axis] != count:
+            if tensor.shape[self.axis] != 1:
+                raise Untraceable(f"tensors of {tensor.shape[self.axis]} and of {count} environments together")
+            shape = list(tensor.shape)
+            shape[self.axis] = count
+            tensor = tensor.expand(shape)
+        flat = tensor.reshape(count, -1).t() if self.axis == 0 else tensor.reshape(-1, count)
+        return flat if flat.stride(1) == 1 else flat.contiguous()
+
+    def shaped(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
+        """Inverse of `rows`, as a view."""
+        count = rows.shape[1]
+        if self.axis == 0:
+            flat = rows.t()
+            return flat if len(shape) == 1 else flat.unflatten(1, shape) if shape else flat[:, 0]
+        return rows if len(shape) == 1 else rows.view(*shape, count)
+
+
+class _Differentiable(torch.autograd.Function):
+    """The kernel in torch's graph; gradients once, not of gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: _Plan, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run, and keep the inputs; the backward kernel computes everything else again."""
+        rows = [plan.rows(tensor, count) for tensor in tensors]
+        ctx.plan, ctx.count, ctx.shapes = plan, count, [tensor.shape for tensor in tensors]
+        ctx.wanted = tuple(k for k, needed in enumerate(ctx.needs_input_grad[2:]) if needed)
+        plan.kernel.prepare(ctx.wanted)
+        ctx.save_for_backward(*rows)
+        outputs = plan.forward(rows)
+        ctx.mark_non_differentiable(*[output for output in outputs if not output.is_floating_point()])
+        return tuple(outputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+        """Gradients of what wants them."""
+        plan, inputs = ctx.plan, ctx.saved_tensors
+        real = [plan.rows(gradient.to(plan.kernel.dtype), ctx.count) for gradient in gradients]
+        found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, real, ctx.wanted), strict=True))
+        return None, None, *[_reduced(plan, found[k], shape, ctx.count) if k in found else None for k, shape in enumerate(ctx.shapes)]
+
+
+def _reduced(plan: _Plan, rows: Tensor, shape: torch.Size, count: int) -> Tensor:
+    """A gradient in the shape of its input, summed over environments that shared one row."""
+    lead = list(shape)
+    lead.pop(plan.axis)
+    full = plan.shaped(rows, lead)
+    return full if shape[plan.axis] == count else full.sum(plan.axis, keepdim=True)
+
+
+def _symbols(graph: Graph, tensor: int, shape: list[int], kind: str, like: Tensor) -> Traced:
+    nodes = np.empty(int(np.prod(shape)), dtype=object)
+    nodes[:] = [graph.input(tensor, row, kind) for row in range(len(nodes))]
+    return Traced(graph, nodes.reshape(shape), like)
+
+
+def _real_or_bool(tensor: Tensor, dtype: torch.dtype) -> str:
+    if tensor.dtype not in (dtype, torch.bool) or dtype not in (torch.float32, torch.float64):
+        raise Untraceable(f"a tensor of type {tensor.dtype} beside {dtype}")
+    return "bool" if tensor.dtype == torch.bool else "real"
+
+
+def _roles(structure: Any, leaves: list[Any]) -> list[str]:
+    """The role of every tensor, from which of the three arguments it is in."""
+    roles, position = [], 0
+    for role, part in zip(("carry", "step", "constant"), structure[1], strict=True):
+        size = _count(part)
+        roles += [role for leaf in leaves[position : position + size] if isinstance(leaf, Tensor)]
+        position += size
+    return roles
+
+
+# --- nested structures ---
+
+
+def flatten(value: Any, leaves: list[Any]) -> Any:
+    """Append the leaves of nested dicts and tuples to ``leaves``; returns a hashable description of the structure."""
+    if isinstance(value, Mapping):
+        return dict, tuple(value), tuple([flatten(item, leaves) for item in value.values()])
+    if isinstance(value, tuple):
+        return type(value), tuple([flatten(item, leaves) for item in value])
+    leaves.append(value)
+    return None
+
+
+def unflatten(structure: Any, leaves: Any) -> Any:
+    """Inverse of `flatten`."""
+    if structure is None:
+        return next(leaves)
+    kind, *_, parts = structure
+    items = [unflatten(part, leaves) for part in parts]
+    if kind is dict:
+        return dict(zip(structure[1], items, strict=True))
+    return kind(items) if kind is tuple else kind(*items)
+
+
+def _count(structure: Any) -> int:
+    return 1 if structure is None else sum(_count(part) for part in structure[-1])
+
+
+def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+    leaves: list[Any] = []
+    structure = flatten(value, leaves)
+    return unflatten(structure, iter([change(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+
+
+def _kind(leaf: Any, axis: int) -> Any:
+    """What of a leaf a kernel depends on: a tensor's type and shape but for the number of environments, or the value itself."""
+    if not isinstance(leaf, Tensor):
+        return leaf
+    shape = list(leaf.shape)
+    shape[axis] = -1
+    return leaf.dtype, leaf.device, *shape

@@ -1,0 +1,280 @@
+"""Fused kernels against the eager functions they are made of: values, gradients, and what happens when there is no kernel."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+import torch
+from torch import Tensor
+
+from sim.fused import build, fuse
+from sim.fused.fuse import Fused
+from sim.fused.source import BLOCK, backward, forward
+
+COUNT = 3 * BLOCK + 5  # with a last block that overlaps
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of this module's own, so that every kernel is compiled here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TETHER_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patch.delenv(fuse.SWITCH, raising=False)
+        yield build.cache_directory()
+
+
+def tensors(*shapes: tuple[int, ...], dtype: torch.dtype = torch.float64, seed: int = 0) -> list[Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return [torch.randn(COUNT, *shape, generator=generator, dtype=dtype) for shape in shapes]
+
+
+def kernels(fused: Fused) -> int:
+    """How many kernels it has made."""
+    return sum(plan is not None for plan in fused._plans.values())
+
+
+def compare(function: Callable[..., Any], *args: Tensor, rtol: float = 1e-10, **options: Any) -> None:
+    """Values and gradients of every argument."""
+    fused = Fused(function, "test", **options)
+    ours, theirs = ([arg.clone().requires_grad_(arg.is_floating_point()) for arg in args] for _ in range(2))
+    found, expected = fused(*ours), fused.eager(*theirs)
+    assert kernels(fused) == 1, "it ran eagerly"
+    torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol)
+    weight = torch.randn(expected.shape, dtype=expected.dtype, generator=torch.Generator().manual_seed(1))
+    for result in (found, expected):
+        (result * weight).sum().backward()
+    for mine, other in zip(ours, theirs, strict=True):
+        expected = torch.zeros_like(mine) if other.grad is None else other.grad
+        torch.testing.assert_close(mine.grad, expected, rtol=rtol, atol=rtol)
+
+
+POINTWISE: dict[str, Callable[..., Tensor]] = {
+    "arithmetic": lambda x, y: (x + 2.0) * y - x / (y.square() + 1.0) + 3.0 / (x.square() + 1.0) - (1.0 - y),
+    "add_alpha": lambda x, y: torch.add(x, y, alpha=0.3) + torch.sub(x, y, alpha=2.0),
+    "addcmul": lambda x, y: torch.addcmul(x, x, y, value=-1.0),
+    "roots": lambda x, y: x.abs().sqrt() + (y.square() + 1.0).rsqrt() + (x.square() + 1.0).reciprocal(),
+    "waves": lambda x, y: torch.sin(3.0 * x) + y.cos() * torch.tanh(x) + torch.sigmoid(y) + (x * 0.5).exp(),
+    "clamp": lambda x, y: x.clamp(-0.5, 0.5) + y.clamp(min=0.1) + torch.clamp(x * y, max=y),
+    "extremes": lambda x, y: torch.minimum(x, y) - 2.0 * torch.maximum(x, y * 0.5) + x.abs(),
+    "where": lambda x, y: torch.where(x < y, x.square(), y * 2.0) + torch.where((x > 0.3) & ~(y >= 0.0) | (x < -1.0), 0.0, y),
+    "booleans_count": lambda x, y: -3.0 * (x > 0.0) * y + (x <= y),
+    "powers": lambda x, y: x**2 + y.abs() ** 0.5,
+    "detach": lambda x, y: x * y.detach() + y,
+    "isfinite": lambda x, y: torch.where(torch.isfinite(x / (x - x)), x, y),
+    "products": lambda x, y: torch.cat([(x[:, :1] * MATRIX[0, 0] + y) @ MATRIX, torch.bmm(x.unsqueeze(1), y.unsqueeze(2))[:, 0]], dim=1),
+    "axes": lambda x, y: torch.stack([x.sum(1), (x * y).mean(1), x.amax(1), y.amin(1), (x - y).norm(dim=1)], dim=1),
+    "views": lambda x, y: torch.cat(
+        [x.unsqueeze(2).expand(-1, -1, 2).flatten(1), *y.split([1, 2], dim=1), x.reshape(-1, 3, 1)[:, 1]], dim=1
+    ),
+    "cross": lambda x, y: torch.linalg.cross(x, y, dim=1) + torch.diff(torch.cat([x, y], dim=1), dim=1)[:, :3],
+    "all_any": lambda x, y: torch.where((x > 0).all(1, keepdim=True) | (y > 1.0).any(1, keepdim=True), x, y),
+}
+MATRIX = torch.tensor([[1.0, 0.0, -1.0], [2.0, 0.5, 0.0], [0.0, 0.0, 3.0]], dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", POINTWISE)
+def test_every_operation_equals_torch(name: str) -> None:
+    compare(POINTWISE[name], *tensors((3,), (3,)))
+
+
+@pytest.mark.parametrize("name", ["waves", "roots", "clamp", "where"])
+def test_single_precision(name: str) -> None:
+    """The kernel's own exp, sin, cos and tanh among others."""
+    compare(POINTWISE[name], *tensors((3,), (3,), dtype=torch.float32), rtol=3e-6)
+
+
+def test_elementary_functions_far_out() -> None:
+    x = torch.linspace(-85.0, 85.0, 4001).unsqueeze(1)
+    fused = Fused(lambda x: torch.cat([x.exp(), x.sin(), x.cos(), x.tanh()], dim=1), "elementary")
+    exp, sin, cos, tanh = fused(x).unbind(1)
+    wide = x[:, 0].double()
+    torch.testing.assert_close(exp.double(), wide.exp(), rtol=1e-6, atol=1e-38)
+    for found, expected in ((sin, wide.sin()), (cos, wide.cos()), (tanh, wide.tanh())):
+        torch.testing.assert_close(found.double(), expected, rtol=0.0, atol=3e-7)
+
+
+def test_what_is_not_a_number_stays_so() -> None:
+    x = torch.tensor([[torch.nan, torch.inf, -torch.inf]]).repeat(BLOCK, 1)
+    fused = Fused(lambda x: (x.clamp(-1.0, 1.0), torch.exp(x), torch.isfinite(x), x <= 1.0, x.sum(1)), "nan")
+    for found, expected in zip(fused(x), fused.eager(x), strict=True):
+        torch.testing.assert_close(found, expected, equal_nan=True)
+
+
+class Pair(NamedTuple):
+    """A structure of tensors."""
+
+    a: Tensor
+    b: Tensor
+
+
+def test_structures_constants_and_broadcasting() -> None:
+    x, y = tensors((2, 2), (3,))
+    one = torch.randn(1, 3, dtype=torch.float64, requires_grad=True)
+
+    def function(pair: Pair, more: dict[str, Any], scale: float, nothing: None) -> dict[str, Any]:
+        return {"sum": Pair(pair.a.flatten(1) * scale, pair.b + more["one"]), "big": more["mask"] & (pair.b[:, 0] > 0.0)}
+
+    fused = Fused(function, "structures")
+    args = (Pair(x, y), {"one": one, "mask": torch.arange(COUNT) % 2 == 0}, 2.5, None)
+    found, expected = fused(*args), fused.eager(*args)
+    assert isinstance(found["sum"], Pair)
+    torch.testing.assert_close(found["sum"].a, expected["sum"].a)
+    torch.testing.assert_close(found["sum"].b, expected["sum"].b)
+    assert found["big"].dtype == torch.bool
+    assert torch.equal(found["big"], expected["big"])
+    gradient = torch.autograd.grad(found["sum"].b.square().sum(), one)[0]
+    torch.testing.assert_close(gradient, torch.autograd.grad(expected["sum"].b.square().sum(), one)[0])
+    fused(Pair(x, y), args[1], 3.5, None)
+    assert kernels(fused) == 2, "another number is another kernel"
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_repeated_steps(steps: int) -> None:
+    """Carry, inputs of each step and constants, and gradients of all three."""
+
+    def advance(carry: tuple[Tensor, Tensor], of_step: tuple[Tensor], constants: tuple[Tensor]) -> tuple[Tensor, Tensor]:
+        (x, v), (push,), (stiffness,) = carry, of_step, constants
+        v = v + 0.1 * (push - stiffness * torch.sin(x))
+        return x + 0.1 * v, v
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, COUNT), (2, COUNT), (steps, 2, COUNT), (1, COUNT))
+
+    def draw() -> list[Tensor]:
+        generator.manual_seed(0)
+        return [torch.randn(shape, generator=generator, dtype=torch.float64).requires_grad_() for shape in shapes]
+
+    fused = Fused(advance, "steps", batch_axis=-1, steps=steps)
+    ours, theirs = draw(), draw()
+    found = fused((ours[0], ours[1]), (ours[2],), (ours[3],))
+    expected = fused.eager((theirs[0], theirs[1]), (theirs[2],), (theirs[3],))
+    assert kernels(fused) == 1
+    for result in (found, expected):
+        (result[0].square().sum() + result[1].sin().sum()).backward()
+    for mine, other in zip((*found, *(t.grad for t in ours)), (*expected, *(t.grad for t in theirs)), strict=True):
+        torch.testing.assert_close(mine, other, rtol=1e-11, atol=1e-11)
+
+
+def test_feature_major_memory_is_used_as_it_is() -> None:
+    fused = Fused(lambda x: x * 2.0, "view")
+    result = fused(torch.randn(3, COUNT).t())
+    assert result.shape == (COUNT, 3)
+    assert result.t().is_contiguous(), "what one kernel leaves, the next takes without a copy"
+
+
+def test_few_environments_run_eagerly() -> None:
+    fused = Fused(lambda x: x * 2.0, "few")
+    assert torch.equal(fused(torch.ones(BLOCK - 1, 2)), torch.full((BLOCK - 1, 2), 2.0))
+    assert kernels(fused) == 0
+
+
+def test_threads_share_the_environments() -> None:
+    x = torch.randn(5000, 3)
+    fused = Fused(lambda x: torch.sin(x).sum(1), "threads")
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(2)
+        two = fused(x)
+        torch.set_num_threads(1)
+        assert torch.equal(two, fused(x))
+    finally:
+        torch.set_num_threads(before)
+
+
+# --- when there is no kernel ---
+
+
+@pytest.fixture
+def fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPatch]:
+    """Nothing warned of and no compiler known yet."""
+    monkeypatch.setattr(fuse, "_warned", set())
+    build.compiler.cache_clear()
+    build._machine.cache_clear()
+    yield monkeypatch
+    build.compiler.cache_clear()
+    build._machine.cache_clear()
+
+
+def warned(fused: Fused, *args: Tensor) -> list[str]:
+    """Warnings of two calls, whose result must be the eager one."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        for _ in range(2):
+            torch.testing.assert_close(fused(*args), fused.eager(*args))
+    return [str(warning.message) for warning in caught]
+
+
+def test_without_a_compiler_one_warning(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    fresh.setenv("PATH", str(tmp_path))
+    fresh.delenv("CXX", raising=False)
+    x = torch.randn(COUNT, 2)
+    messages = warned(Fused(lambda x: x * 2.0, "a"), x) + warned(Fused(lambda x: x * 3.0, "b"), x)
+    assert len(messages) == 1
+    assert "install g++" in messages[0]
+
+
+def test_a_compiler_that_fails(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken = tmp_path / "broken"
+    broken.write_text("#!/bin/sh\ncat > /dev/null\necho 'x.cpp:1: error: this machine is odd' >&2\nexit 1\n")
+    broken.chmod(0o755)
+    fresh.setenv("CXX", str(broken))
+    messages = warned(Fused(lambda x: x * 5.0, "a"), torch.randn(COUNT, 2))
+    assert len(messages) == 1
+    assert "this machine is odd" in messages[0]
+    assert not list(build.cache_directory().rglob("*.partial"))
+
+
+def test_a_cache_that_cannot_be_written(fresh: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    fresh.setenv("TETHER_CACHE", str(tmp_path / "file"))
+    assert len(warned(Fused(lambda x: x * 7.0, "a"), torch.randn(COUNT, 2))) == 1
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (lambda x: torch.linalg.svd(x)[1], "svd"),
+        (lambda x: x * 2.0 if x.sum(1)[0] > 0 else x, "branch"),
+        (lambda x: x - x.mean(0, keepdim=True) * 0 + x.cumsum(1), "cumsum"),
+        (lambda x: (x * 2.0).t(), "mixes environments"),
+    ],
+)
+def test_functions_that_no_kernel_can_compute(fresh: pytest.MonkeyPatch, function: Callable[[Tensor], Tensor], reason: str) -> None:
+    messages = warned(Fused(function, "mine"), torch.rand(COUNT, 2) + 0.1)
+    assert len(messages) == 1
+    assert "mine" in messages[0]
+    assert reason in messages[0]
+
+
+def test_switched_off(fresh: pytest.MonkeyPatch) -> None:
+    fresh.setenv(fuse.SWITCH, "0")
+    fused = Fused(lambda x: x * 2.0, "off")
+    assert not warned(fused, torch.randn(COUNT, 2))
+    assert kernels(fused) == 0
+
+
+def test_a_kernel_is_compiled_once_for_all_processes(fresh: pytest.MonkeyPatch) -> None:
+    x = torch.randn(COUNT, 2)
+    first = Fused(lambda x: x * 11.0 + 1.0, "first")(x)
+    fresh.setattr(subprocess, "Popen", lambda *args, **kwargs: pytest.fail("compiled again"))
+    assert torch.equal(Fused(lambda x: x * 11.0 + 1.0, "second")(x), first)
+
+
+@pytest.mark.skipif(shutil.which("nvcc") is None, reason="needs nvcc")
+def test_the_same_text_is_cuda(tmp_path: Path) -> None:
+    fused = Fused(POINTWISE["waves"], "cuda")
+    fused(*tensors((3,), (3,), dtype=torch.float32))
+    body = next(plan for plan in fused._plans.values() if plan).kernel.body
+    for name, text in (("forward", forward(body, "float")), ("backward", backward(body, (0, 1), "double"))):
+        (tmp_path / f"{name}.cu").write_text(text)
+        done = subprocess.run(
+            ["nvcc", "-ptx", f"{name}.cu", "-o", f"{name}.ptx"], cwd=tmp_path, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert ".entry run" in (tmp_path / f"{name}.ptx").read_text()

@@ -42,6 +42,7 @@ class Fused:
     def __init__(self, function: Callable[..., Any], name: str, *, batch_axis: int = 0, steps: int | None = None) -> None:
         self.function, self.name, self.batch_axis, self.steps = function, name, batch_axis, steps
         self._plans: dict[Any, _Plan | None] = {}
+        self._seen: dict[Any, tuple[_Plan | None, int]] = {}  # the same by the exact shapes of the arguments, for speed
         self._off = os.environ.get(SWITCH) == "0"
 
     def __call__(self, *args: Any) -> Any:
@@ -50,17 +51,14 @@ class Fused:
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        count = max(tensor.shape[self.batch_axis] for tensor in tensors)
-        if count < BLOCK:
-            return self.eager(*args)
-        key = (structure, *[_kind(leaf, self.batch_axis) for leaf in leaves])
+        seen = (structure, *[(leaf.dtype, leaf.shape) if isinstance(leaf, Tensor) else leaf for leaf in leaves], tensors[0].device)
         try:
-            if key not in self._plans:
-                self._plans[key] = _Plan(self, structure, leaves)
-            plan = self._plans[key]
-            return plan.run(tensors, count) if plan else self.eager(*args)
-        except (Untraceable, BuildError) as error:
-            self._plans[key] = None
+            if seen not in self._seen:
+                self._seen[seen] = self._plan(structure, leaves, tensors)
+            plan, count = self._seen[seen]
+            return self.eager(*args) if plan is None else plan.run(tensors, count)
+        except BuildError as error:
+            self._seen[seen] = None, 0
             self._warn(error)
             return self.eager(*args)
 
@@ -72,6 +70,20 @@ class Fused:
         for step in range(self.steps):
             carry = self.function(carry, _map(of_step, operator.itemgetter(step)), constants)
         return carry
+
+    def _plan(self, structure: Any, leaves: list[Any], tensors: list[Tensor]) -> tuple[_Plan | None, int]:
+        """The plan for these arguments, whatever the number of environments, and that number; no plan where there is no kernel."""
+        count = max(tensor.shape[self.batch_axis] for tensor in tensors)
+        if count < BLOCK:
+            return None, count
+        key = (structure, *[_kind(leaf, self.batch_axis) for leaf in leaves], tensors[0].device)
+        if key not in self._plans:
+            try:
+                self._plans[key] = _Plan(self, structure, leaves)
+            except (Untraceable, BuildError) as error:
+                self._plans[key] = None
+                self._warn(error)
+        return self._plans[key], count
 
     def _warn(self, error: Exception) -> None:
         reason = str(error) if isinstance(error, BuildError) else f"{self.name}: {error}"
@@ -123,23 +135,49 @@ class _Plan:
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             outputs: Sequence[Tensor] = _Differentiable.apply(self, count, *tensors)
         else:
-            outputs = self.forward([self.rows(tensor, count) for tensor in tensors])
+            outputs = self.forward([self.rows(tensor, count) for tensor in tensors], count)
         return unflatten(self.structure, iter(outputs))
 
-    def forward(self, rows: list[Tensor]) -> list[Tensor]:
-        """Outputs in the function's shapes."""
-        return [self.shaped(output, shape) for output, shape in zip(self.kernel.forward(rows), self.shapes, strict=True)]
+    def forward(self, tensors: list[Tensor], count: int) -> list[Tensor]:
+        """Outputs in the function's shapes; of tensors that are as `rows` leaves them."""
+        outputs = self.kernel.forward(self.addressed(tensors, count), count)
+        return [self.shaped(output, shape) for output, shape in zip(outputs, self.shapes, strict=True)]
+
+    def addressed(self, tensors: Sequence[Tensor], count: int) -> list[tuple[Tensor, int]]:
+        """Every tensor with the distance of its rows."""
+        return [(tensor, self.row_stride(tensor, count)) for tensor in tensors]
 
     def rows(self, tensor: Tensor, count: int) -> Tensor:
-        """Feature-major ``[rows, n]`` with contiguous rows; a view if that is how the tensor lies in memory."""
+        """The tensor itself if a kernel can read it as it lies in memory, else a copy, feature-major ``[rows, n]``."""
+        if self.row_stride(tensor, count) >= 0:
+            return tensor
         if tensor.shape[self.axis] != count:
             if tensor.shape[self.axis] != 1:
-                raise Untraceable(f"tensors of {tensor.shape[self.axis]} and of {count} environments together")
+                raise ValueError(f"{tensor.shape[self.axis]} and {count} environments in one call")
             shape = list(tensor.shape)
             shape[self.axis] = count
             tensor = tensor.expand(shape)
         flat = tensor.reshape(count, -1).t() if self.axis == 0 else tensor.reshape(-1, count)
-        return flat if flat.stride(1) == 1 else flat.contiguous()
+        return self.shaped(flat.contiguous(), tensor.shape[1:] if self.axis == 0 else tensor.shape[:-1])
+
+    def row_stride(self, tensor: Tensor, count: int) -> int:
+        """Elements from one row to the next; −1 if environments are not contiguous or rows not evenly spaced."""
+        strides = tensor.stride()
+        if tensor.shape[self.axis] != count or strides[self.axis] != 1:
+            return -1
+        if self.axis == 0:
+            return strides[1] if len(strides) == 2 else 0 if len(strides) == 1 else self._even(tensor.shape[1:], strides[1:])
+        return strides[0] if len(strides) == 2 else 0 if len(strides) == 1 else self._even(tensor.shape[:-1], strides[:-1])
+
+    @staticmethod
+    def _even(shape: Sequence[int], strides: Sequence[int]) -> int:
+        """The stride of the last of several axes, if the others follow from it."""
+        expected = strides[-1]
+        for size, stride in zip(reversed(shape), reversed(strides), strict=True):
+            if size > 1 and stride != expected:
+                return -1
+            expected *= size
+        return strides[-1]
 
     def shaped(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
         """Inverse of `rows`, as a view."""
@@ -161,7 +199,7 @@ class _Differentiable(torch.autograd.Function):
         ctx.wanted = tuple(k for k, needed in enumerate(ctx.needs_input_grad[2:]) if needed)
         plan.kernel.prepare(ctx.wanted)
         ctx.save_for_backward(*rows)
-        outputs = plan.forward(rows)
+        outputs = plan.forward(rows, count)
         ctx.mark_non_differentiable(*[output for output in outputs if not output.is_floating_point()])
         return tuple(outputs)
 
@@ -169,9 +207,10 @@ class _Differentiable(torch.autograd.Function):
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Gradients of what wants them."""
-        plan, inputs = ctx.plan, ctx.saved_tensors
-        real = [plan.rows(gradient.to(plan.kernel.dtype), ctx.count) for gradient in gradients]
-        found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, real, ctx.wanted), strict=True))
+        plan, count = ctx.plan, ctx.count
+        real = [plan.rows(gradient.to(plan.kernel.dtype), count) for gradient in gradients]
+        inputs, seeds = plan.addressed(ctx.saved_tensors, count), plan.addressed(real, count)
+        found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, seeds, ctx.wanted, count), strict=True))
         return None, None, *[_reduced(plan, found[k], shape, ctx.count) if k in found else None for k, shape in enumerate(ctx.shapes)]
 
 

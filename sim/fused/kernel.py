@@ -14,11 +14,12 @@ from sim.fused.source import Body, backward, forward, output_kinds
 
 SMALLEST_SHARE = 1024  # environments that a thread must have to be worth starting
 THREADS_PER_BLOCK = 128  # of a GPU
-Run = Callable[[Sequence[Tensor], Sequence[Tensor], int], None]
+Rows = tuple[Tensor, int]  # a tensor, and the distance from one of its rows to the next
+Run = Callable[[Sequence[Rows], Sequence[Rows], int], None]
 
 
 class Kernel:
-    """A `Body` compiled for one precision and device. Inputs and outputs are feature-major, ``[rows, n]``, with contiguous rows.
+    """A `Body` compiled for one precision and device. Tensors are rows of contiguous environments.
 
     Compiling runs in the background until the first call. The backward kernel is made when gradients are first wanted.
 
@@ -43,18 +44,19 @@ class Kernel:
         if wanted not in self._backward:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
-    def forward(self, inputs: Sequence[Tensor]) -> list[Tensor]:
+    def forward(self, inputs: Sequence[Rows], count: int) -> list[Tensor]:
         """Outputs ``[rows, n]``."""
-        count = inputs[0].shape[1]
         outputs = [torch.empty(rows, count, dtype=dtype, device=self.device) for rows, dtype in self.shapes]
-        self._forward()(inputs, outputs, count)
+        self._forward()(inputs, [(output, count) for output in outputs], count)
         return outputs
 
-    def backward(self, inputs: Sequence[Tensor], gradients: Sequence[Tensor], wanted: tuple[int, ...]) -> list[Tensor]:
-        """Gradients of the inputs ``wanted``, from those of all outputs."""
+    def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> list[Tensor]:
+        """Gradients ``[rows, n]`` of the inputs ``wanted``, from those of all outputs."""
         self.prepare(wanted)
-        found = [torch.empty_like(inputs[tensor], memory_format=torch.contiguous_format) for tensor in wanted]
-        self._backward[wanted]()([*inputs, *gradients], found, inputs[0].shape[1])
+        body = self.body
+        sizes = [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in wanted]
+        found = [torch.empty(size, count, dtype=self.dtype, device=self.device) for size in sizes]
+        self._backward[wanted]()([*inputs, *gradients], [(gradient, count) for gradient in found], count)
         return found
 
 
@@ -73,14 +75,14 @@ class _Processor:
         return self._run
 
 
-def _call(function: Any, inputs: Sequence[Tensor], outputs: Sequence[Tensor], count: int) -> None:
+def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
     threads = max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
     function(*_addresses(inputs), *_addresses(outputs), ctypes.c_long(count), threads)
 
 
-def _addresses(tensors: Sequence[Tensor]) -> tuple[Any, Any]:
+def _addresses(tensors: Sequence[Rows]) -> tuple[Any, Any]:
     size = len(tensors)
-    return (ctypes.c_void_p * size)(*[t.data_ptr() for t in tensors]), (ctypes.c_long * size)(*[t.stride(0) for t in tensors])
+    return (ctypes.c_void_p * size)(*[t.data_ptr() for t, _ in tensors]), (ctypes.c_long * size)(*[stride for _, stride in tensors])
 
 
 class _Graphics:
@@ -95,6 +97,6 @@ class _Graphics:
     def __call__(self) -> Run:
         return self._launch
 
-    def _launch(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], count: int) -> None:
-        arguments = [item for tensor in (*inputs, *outputs) for item in (tensor, tensor.stride(0))]
+    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
+        arguments = [item for rows in (*inputs, *outputs) for item in rows]
         self._kernel(((count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK, 1, 1), (THREADS_PER_BLOCK, 1, 1), (*arguments, count))

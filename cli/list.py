@@ -13,8 +13,6 @@ from robots.errors import TetherError
 
 HELP = "List robots, tasks with their suites, algorithms and engines that are installed."
 
-ALGORITHMS = {"ppo": "training.ppo"}
-
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Nothing beyond what every verb has."""
@@ -22,12 +20,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> Result:
     """Print four tables."""
+    from training.algorithms import ALGORITHMS
     from training.simulators import SIMULATORS
 
     data = {
         "robots": _entries(registry.ROBOTS, _robot),
         "tasks": _entries(registry.TASKS, _task),
-        "algorithms": _modules(ALGORITHMS),
+        "algorithms": {name: {"about": _first_line(kind.make)} for name, kind in ALGORITHMS.items()},
         "engines": _modules(SIMULATORS),
     }
     for title, rows in data.items():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from robots.description import Robot
+from robots.errors import TetherError
 
 
 class Simulator(abc.ABC):
@@ -60,6 +61,10 @@ class Simulator(abc.ABC):
     @abc.abstractmethod
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """External force [N] and torque [N·m] on the base, ``[num_envs, 3]`` each, held until set again."""
+
+    def detach(self) -> None:
+        """Cut the state off the graph that led to it, for truncated back-propagation; an engine with gradients overrides this."""
+        raise TetherError(f"the engine {self.engine} has no gradients; train by ppo on it, or use another --sim")
 
     @abc.abstractmethod
     def state_dict(self) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import shlex
+import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -13,8 +14,12 @@ from robots.errors import TetherError, unknown
 from tasks.task import Task
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
+from training.shac import SHACConfig
 
 SEEDS = 1 << 30  # training's; evaluation's have bit 31 set (`training.evaluate.SEED_NAMESPACE`), so neither ever draws what the other did
+
+AlgorithmName = Literal["ppo", "shac", "bptt"]  # training.algorithms has what they are
+ALGORITHMS: tuple[str, ...] = typing.get_args(AlgorithmName)
 
 
 @dataclass(frozen=True)
@@ -32,12 +37,13 @@ class TrainConfig:
         check_episodes: episodes of a check, drawn from the training distribution with seeds of their own; never evaluation's.
         stop_success: end early when a check reaches this success; above 1 for never.
         checkpoint_every: iterations between checkpoints.
-        ppo, actor: settings of the algorithm and of the policy network.
+        ppo, shac: settings of the algorithms; shac's are bptt's too.
+        actor: settings of the policy network.
     """
 
     task: str = "hover"
     robot: str | None = None
-    algorithm: Literal["ppo"] = "ppo"
+    algorithm: AlgorithmName = "ppo"
     sim: str = "torch"
     device: str = "cpu"
     num_envs: int = 512
@@ -50,6 +56,7 @@ class TrainConfig:
     stop_success: float = 2.0
     checkpoint_every: int = 25
     ppo: PPOConfig = field(default_factory=PPOConfig)
+    shac: SHACConfig = field(default_factory=SHACConfig)
     actor: ActorConfig = field(default_factory=ActorConfig)
 
     def __post_init__(self) -> None:
@@ -65,7 +72,8 @@ class TrainConfig:
         """The command line that trains this again."""
         default = preset(self.task, self.algorithm)
         given = [f"{key}={value}" for key, value in _differences(self, default) if key != "seed"]
-        return shlex.join(["tether", "train", self.task, "--seed", str(self.seed), *given])
+        how = ["--algorithm", self.algorithm] if self.algorithm != TrainConfig.algorithm else []
+        return shlex.join(["tether", "train", self.task, *how, "--seed", str(self.seed), *given])
 
 
 def preset(task_name: str, algorithm: str = "ppo") -> TrainConfig:
@@ -74,10 +82,11 @@ def preset(task_name: str, algorithm: str = "ppo") -> TrainConfig:
     Raises:
         TetherError: for an unknown task or algorithm, or a preset with a key that does not exist.
     """
-    if algorithm not in ("ppo",):
-        raise unknown("algorithm", algorithm, ["ppo"])
+    if algorithm not in ALGORITHMS:
+        raise unknown("algorithm", algorithm, list(ALGORITHMS))
     task: type[Task] = registry.load(registry.TASKS, task_name)
-    return changed(TrainConfig(task=task_name), task.presets.get(algorithm, {}), f"preset of {task_name}")
+    settings = {"algorithm": algorithm, **task.presets.get(algorithm, {})}
+    return changed(TrainConfig(task=task_name), settings, f"preset of {task_name}")
 
 
 def changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:

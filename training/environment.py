@@ -135,6 +135,12 @@ class Environment:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
         return self.task.privileged_observation(self.state, self.simulator.parameters(), self.asked)
 
+    def detach(self) -> None:
+        """Cut everything off the graph that led to it, for truncated back-propagation; `TetherError` on a simulator without gradients."""
+        self.simulator.detach()
+        self.sensor_model.detach()
+        self.state, self.sensors, self.previous_actuation = map(_detached, (self.state, self.sensors, self.previous_actuation))
+
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue bit for bit, the simulator and the sensors included."""
         return {
@@ -199,6 +205,10 @@ class Environment:
 
     def _noise(self) -> Tensor:
         return torch.randn(self.num_envs, 3, generator=self.generator, device=self.device)
+
+
+def _detached(signals: Signals) -> dict[str, Tensor]:
+    return {name: value.detach() for name, value in signals.items()}
 
 
 def _where(mask: Tensor, new: Signals, old: Signals) -> dict[str, Tensor]:

@@ -32,6 +32,14 @@ class EpisodeStatistics:
         self.returns += reward
         self.errors.scatter_(0, age.unsqueeze(0), error.unsqueeze(0))
 
+    def record_window(self, age: Tensor, rewards: Tensor, errors: Tensor, running: Tensor) -> None:
+        """Count the steps of a window that are ``running`` ``[steps, num_envs]``; ``age`` is how many there were before the window."""
+        spare = len(self.errors)
+        rows = age + torch.arange(len(rewards), device=age.device).unsqueeze(1)
+        padded = torch.cat([self.errors, self.errors[:1]])
+        self.errors = padded.scatter(0, torch.where(running, rows, spare), errors)[:spare]
+        self.returns = self.returns + torch.where(running, rewards, 0.0).sum(0)
+
     def finish(self, age: Tensor, terminated: Tensor, truncated: Tensor) -> None:
         """Count the episodes that ended with this step, and begin the next ones."""
         done = terminated | truncated

@@ -168,7 +168,7 @@ def clip_gradient(parameters: list[Tensor], largest: float) -> Tensor:
 
 
 class PPO:
-    """The algorithm: one call of `iterate` is one roll-out and its gradient steps.
+    """Proximal policy optimisation: one call of `iterate` is one roll-out and its gradient steps.
 
     Args:
         law: the policy that learns.

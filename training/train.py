@@ -18,11 +18,12 @@ from robots.errors import TetherError
 from sim.devices import available_device
 from tasks.task import Task
 from training import checkpoint
+from training.algorithms import make_algorithm
 from training.config import TrainConfig, config_from_dict, differences, make_task
 from training.environment import Environment
 from training.learned_law import LearnedLaw
 from training.metrics import Metrics, Progress
-from training.ppo import PPO, NotFinite
+from training.ppo import NotFinite
 from training.simulators import make_simulator
 from training.wall_clock import since_command_start
 
@@ -80,7 +81,7 @@ class Run:
         self.task = make_task(config)
         self.law = LearnedLaw(self.task, config.actor).to(config.device)
         environment = make_environment(config, self.task, config.num_envs, config.seed)
-        self.algorithm = PPO(self.law, environment, config.ppo, config.seed)
+        self.algorithm = make_algorithm(config, self.law, environment)
         self.best: dict[str, Any] | None = None
         self.interrupted = False
 
@@ -92,7 +93,7 @@ class Run:
     @property
     def env_steps(self) -> int:
         """Control steps of all environments so far."""
-        return self.iteration * self.config.num_envs * self.config.ppo.horizon
+        return self.iteration * self.config.num_envs * self.algorithm.config.horizon
 
     def begin(self) -> None:
         """Make the directory, unless it holds a run already."""

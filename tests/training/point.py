@@ -68,6 +68,10 @@ class PointSimulator(Simulator):
         """See `Simulator`."""
         self.force = force_in_world
 
+    def detach(self) -> None:
+        """See `Simulator`."""
+        self.state = {name: value.detach() for name, value in self.state.items()}
+
     def state_dict(self) -> dict[str, Any]:
         """See `Simulator`."""
         return {"state": self.state, "wind": self.wind, "force": self.force}

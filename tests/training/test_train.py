@@ -22,8 +22,11 @@ from cli.main import main
 from robots.errors import TetherError
 from tasks.hover import Hover
 from training import checkpoint
+from training.algorithms import ALGORITHMS
+from training.config import ALGORITHMS as NAMES
 from training.config import TrainConfig, changed, config_from_dict, preset
-from training.train import make_environment, train
+from training.metrics import Metrics, Progress
+from training.train import Run, make_environment, train
 
 TINY = ("num_envs=8", "iterations=12", "checkpoint_every=2", "check_every=12", "check_from=0", "check_episodes=4", "ppo.horizon=4")
 LONGER = ("iterations=40", "check_every=40")
@@ -88,6 +91,42 @@ def test_law_and_its_provenance(whole: Path) -> None:
 def readings(num_envs: int) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     task = Hover()
     return make_environment(TrainConfig(), task, num_envs, 0).reset()
+
+
+def test_every_algorithm_runs_resumes_and_names_itself(tmp_path: Path) -> None:
+    """Two iterations and two more are four at once; the command in the provenance says how it was trained."""
+    for algorithm, kind in ALGORITHMS.items():
+        small = {"num_envs": 4, "check_every": 0, "iterations": 3, "ppo": {"minibatches": 1}}
+        config = changed(changed(preset("hover", algorithm), small, "test"), {kind.section: {"horizon": 4}}, "test")
+        result = train(config, tmp_path / algorithm)
+        assert result["env_steps"] == 3 * 4 * 4
+        known = checkpoint.load_law(tmp_path / algorithm)[1]
+        assert known["algorithm"] == algorithm
+        assert known["command"].startswith("tether train hover" + f" --algorithm {algorithm}" * (algorithm != "ppo") + " --seed")
+        first = Run(config, tmp_path / "first", Metrics(tmp_path / "first"), Progress(config, enabled=False))
+        first.begin()
+        first.algorithm.iterate()
+        first.save()
+        second = Run(config, tmp_path / "first", Metrics(tmp_path / "first"), Progress(config, enabled=False))
+        second.resume()
+        assert second.loop() == "all 3 iterations done"
+        first.close()
+        second.close()
+        whole = checkpoint.load(tmp_path / algorithm)
+        assert_identical(checkpoint.load(tmp_path / "first")["algorithm"], whole["algorithm"], algorithm)
+        (tmp_path / "first" / checkpoint.NAME).unlink()
+
+
+def test_the_table_of_algorithms_is_complete() -> None:
+    assert tuple(ALGORITHMS) == NAMES
+    assert {kind.section for kind in ALGORITHMS.values()} <= {field.name for field in dataclasses.fields(TrainConfig)}
+
+
+def test_a_configuration_without_sections_that_came_later_still_loads() -> None:
+    config = preset("hover")
+    old = dataclasses.asdict(config)
+    del old["shac"]
+    assert config_from_dict(old) == config
 
 
 def test_provenance_command_trains_the_same(whole: Path, tmp_path: Path) -> None:
@@ -181,7 +220,7 @@ def test_bad_input_names_the_remedy(whole: Path, tmp_path: Path, capsys: pytest.
     assert "unknown task 'hoover'; choose one of: hover" in fails(capsys, "hoover", *run)
     assert "name the task to train" in fails(capsys)
     assert "name the task to train" in fails(capsys, "seed=1")
-    assert "unknown algorithm 'sac'; choose one of: ppo" in fails(capsys, "hover", "--algorithm", "sac")
+    assert "unknown algorithm 'sac'; choose one of: bptt, ppo, shac" in fails(capsys, "hover", "--algorithm", "sac")
     assert "unknown config key 'ppo.learning'; valid keys: horizon" in fails(capsys, "hover", *run, "ppo.learning=1")
     assert "num_envs must be at least 1" in fails(capsys, "hover", *run, "--num-envs", "0")
     assert "more than the 4 environments" in fails(capsys, "hover", *run, "num_envs=4", "ppo.minibatches=5")

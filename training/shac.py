@@ -1,0 +1,400 @@
+"""Short-horizon actor-critic (Xu et al. 2022, arXiv 2204.07137), and plain back-propagation through time, in one file.
+
+Every iteration: fly the law in all environments for a window of ``horizon`` steps, keeping the graph (`SHAC.collect`); differentiate
+
+    L = −mean_i ( Σ_{t<T_i} γ^t r_t  +  γ^{T_i} V'(s_{T_i}) )
+
+through reward, simulator, sensors and law, memory included, and take one step down it (`SHAC.improve`); then fit the critic V to the
+window's TD(λ) targets (`SHAC.fit`) and let the target critic V' follow it. T_i is the window's end, or the episode's if that comes first:
+time running out is followed by the value of the state it ran out in, failure by nothing, and no gradient comes from beyond. What has ended
+waits for the window's end to begin anew, so choose a horizon that divides the episode. Everything is detached at the window's start.
+
+`BPTT` has no critic: what follows the window is worth ``terminal_weight`` times the reward of its last step.
+
+The gradient is taken in two stages. First with respect to an offset, zero, of what the actor gives at every step in every environment: it
+shows which environments are not finite, and those are dropped before they poison the others. Then, through all steps at once, with respect
+to the actor's weights, which is the chain rule, in far fewer operations than one by one.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from robots.errors import TetherError
+from training.environment import Environment
+from training.episodes import EpisodeStatistics
+from training.gradient_health import GradientHealth
+from training.learned_law import LearnedLaw, perceptron
+from training.normalizer import RunningNormalizer
+from training.ppo import NotFinite, advantages, clip_gradient
+
+
+@dataclass(frozen=True)
+class SHACConfig:
+    """Hyper-parameters of `SHAC` and of `BPTT`; the defaults are for no task in particular.
+
+    Attributes:
+        horizon: steps per window.
+        discount: γ.
+        gradient_clip: largest norm of the law's gradient.
+        learning_rate: of the law, by Adam, at the start.
+        halve_every: iterations after which the learning rates halve; 0 keeps them.
+        betas: of Adam, for the law.
+        terminal_weight: for `BPTT`: the reward of a window's last step counts this many times more, as what follows; 0 for nothing.
+        trace: λ of the critic's targets.  The rest, too, is for `SHAC` alone.
+        critic_learning_rate: by Adam, at the start.
+        critic_epochs, critic_minibatches: passes over a window, and gradient steps per pass.
+        target_rate: share of the way that the target critic goes towards the critic in an iteration.
+        critic_hidden, critic_activation: the critic network; smooth, since its slope is used.
+    """
+
+    horizon: int = 32
+    discount: float = 0.99
+    gradient_clip: float = 1.0
+    learning_rate: float = 2e-3
+    halve_every: int = 0
+    betas: tuple[float, float] = (0.9, 0.999)
+    terminal_weight: float = 10.0
+    trace: float = 0.95
+    critic_learning_rate: float = 2e-3
+    critic_epochs: int = 8
+    critic_minibatches: int = 4
+    target_rate: float = 0.5
+    critic_hidden: tuple[int, ...] = (64, 64)
+    critic_activation: str = "elu"
+
+
+class Offsets(NamedTuple):
+    """Zeros added to what the actor gives, to take gradients by: actions and recurrent state, ``[horizon, num_envs, …]``."""
+
+    action: Tensor
+    recurrent: Tensor
+
+
+class Step(NamedTuple):
+    """One control step of every environment, ``[num_envs, …]``; see `Window`."""
+
+    observations: Tensor
+    recurrent: Tensor
+    rewards: Tensor
+    errors: Tensor
+    terminated: Tensor
+    truncated: Tensor
+    state: dict[str, Tensor]
+    command: dict[str, Tensor]
+
+
+class Window(NamedTuple):
+    """``horizon`` steps of every environment, ``[horizon, num_envs, …]``; rewards and values keep their graph.
+
+    Attributes:
+        offsets: see `Offsets`.
+        observations, recurrent: what the actor was given; not normalised.
+        critic_observations: one step more than the others; empty without a critic.
+        rewards, errors: reward and tracking error; zero from the end of an episode on.
+        running: the step belongs to the episode that ran at the window's start.
+        terminated, truncated: how that episode ended with this step, if it did.
+    """
+
+    offsets: Offsets
+    observations: Tensor
+    recurrent: Tensor
+    critic_observations: Tensor
+    rewards: Tensor
+    errors: Tensor
+    running: Tensor
+    terminated: Tensor
+    truncated: Tensor
+
+    @property
+    def steps(self) -> Tensor:
+        """T ``[num_envs]``, at least 1."""
+        return self.running.sum(0)
+
+    def after(self, values: Tensor) -> Tensor:
+        """Row T of ``values`` ``[horizon + 1, num_envs, …]``: of the state in which window or episode ended."""
+        index = self.steps.view(1, -1, *[1] * (values.dim() - 2)).expand(1, *values.shape[1:])
+        return values.gather(0, index).squeeze(0)
+
+
+def value_targets(rewards: Tensor, values: Tensor, terminated: Tensor, truncated: Tensor, discount: float, trace: float) -> Tensor:
+    """TD(λ) targets ``[horizon, num_envs]`` (Sutton & Barto 2018, ch. 12).
+
+        y_t = r_t + γ ((1 − λ) V'_{t+1} + λ y_{t+1}),    y_H = V'_H;    y_t = r_t at a failure,  r_t + γ V'_{t+1} when time ran out
+
+    Args:
+        rewards, terminated, truncated: ``[horizon, num_envs]``; what comes after the end of an episode is meaningless.
+        values: V' ``[horizon + 1, num_envs]``.
+    """
+    bootstrapped = rewards + discount * values[1:] * truncated
+    return advantages(bootstrapped, values, terminated | truncated, discount, trace) + values[:-1]
+
+
+class SHAC:
+    """Short-horizon actor-critic: one call of `iterate` is one window and its gradient steps.
+
+    Args:
+        law: the policy that learns.
+        environment: on a simulator with gradients; must not reset by itself, so that the final state can be valued.
+        config: hyper-parameters.
+        seed: of the critic's minibatches.
+
+    Raises:
+        TetherError: for an environment that resets itself, or whose simulator has no gradients.
+    """
+
+    has_critic: ClassVar[bool] = True
+
+    def __init__(self, law: LearnedLaw, environment: Environment, config: SHACConfig, seed: int) -> None:
+        if environment.auto_reset:
+            raise TetherError("SHAC resets environments itself: build the environment with auto_reset=False")
+        environment.detach()
+        self.law, self.environment, self.config = law, environment, config
+        self.device = environment.device
+        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.sensors, self.command = environment.reset()
+        environment.stagger(config.horizon)
+        self.memory = law.initial_memory(environment.num_envs, self.device)
+        self.parameters: list[Tensor] = list(law.actor.parameters())
+        self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=config.betas, eps=1e-8, fused=True)
+        self.health = GradientHealth(sum(parameter.numel() for parameter in self.parameters), self.device)
+        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device)
+        self.iteration = 0
+        self.saved = ["law", "optimizer", "health", "environment", "episodes"]
+        if self.has_critic:
+            self.add_critic()
+
+    def add_critic(self) -> None:
+        """Build the critic, the target that follows it, and what they are normalised by."""
+        config, size = self.config, len(self.law.task.observation_names) + self.environment.privileged().shape[1]
+        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
+        self.target = copy.deepcopy(self.critic).requires_grad_(False)
+        self.critic_normalizer = RunningNormalizer(size).to(self.device)
+        self.return_normalizer = RunningNormalizer(1).to(self.device)
+        self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate, fused=True)
+        self.saved += ["critic", "target", "critic_normalizer", "return_normalizer", "critic_optimizer"]
+
+    def iterate(self) -> dict[str, float | None]:
+        """One iteration; returns what a log wants to know."""
+        self.schedule()
+        window = self.collect()
+        metrics = self.improve(window)
+        if self.has_critic:
+            metrics |= self.fit(window)
+        self.law.normalizer.update(window.observations[window.running])
+        self.begin_anew(window)
+        self.iteration += 1
+        return self.episodes.averages() | metrics | {"learning_rate": self.learning_rate}
+
+    @property
+    def learning_rate(self) -> float:
+        """The present step size of the law."""
+        return float(self.optimizer.param_groups[0]["lr"])
+
+    def schedule(self) -> None:
+        """Halve the learning rates where the schedule says so."""
+        factor = 0.5 ** (self.iteration // self.config.halve_every) if self.config.halve_every else 1.0
+        self.optimizer.param_groups[0]["lr"] = self.config.learning_rate * factor
+        if self.has_critic:
+            self.critic_optimizer.param_groups[0]["lr"] = self.config.critic_learning_rate * factor
+
+    # --- the window ---
+
+    def collect(self) -> Window:
+        """Fly for ``horizon`` steps; memory and episodes go on from where the last window stopped."""
+        self.detach()
+        size = (self.config.horizon, self.environment.num_envs)
+        shapes = ((*size, self.law.task.action_size), (*size, self.law.actor.recurrent_size))
+        offsets = Offsets(*(torch.zeros(shape, device=self.device, requires_grad=True) for shape in shapes))
+        state, command, running, parts = self.environment.state, self.command, self.environment.everyone, []
+        went_on: list[Tensor] = []
+        for offset in zip(*(each.unbind() for each in offsets), strict=True):
+            went_on.append(running)
+            parts.append(self.advance(Offsets(*offset), running))
+            running = running & ~(parts[-1].terminated | parts[-1].truncated)
+        states, commands = [state, *(part.state for part in parts)], [command, *(part.command for part in parts)]
+        observations, recurrent, rewards, errors, terminated, truncated = (torch.stack(part) for part in list(zip(*parts, strict=True))[:6])
+        alive = torch.stack(went_on)
+        window = Window(
+            offsets=offsets,
+            observations=observations.detach(),
+            recurrent=recurrent.detach(),
+            critic_observations=self.critic_observations(observations, states, commands),
+            rewards=torch.where(alive, rewards, 0.0),
+            errors=errors.detach(),
+            running=alive,
+            terminated=terminated & alive,
+            truncated=truncated & alive,
+        )
+        if not math.isfinite(window.rewards.detach().sum()):
+            raise NotFinite("reward", window)
+        return window
+
+    def advance(self, offset: Offsets, running: Tensor) -> Step:
+        """One control step of every environment; those whose episode has ended rest."""
+        law = self.law
+        percept = law.perceive(self.sensors, self.command, self.memory)
+        action, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
+        if law.actor.recurrent_size:
+            recurrent = recurrent + offset.recurrent
+        output = law.act(percept, torch.where(running.unsqueeze(1), action + offset.action, 0.0), recurrent)
+        step = self.environment.step(output.actuation)
+        self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
+        reward = sum(step.rewards.values(), torch.zeros_like(step.tracking_error))
+        seen = (percept.observation, percept.recurrent)
+        return Step(*seen, reward, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
+
+    def critic_observations(self, observations: Tensor, states: list[dict[str, Tensor]], commands: list[dict[str, Tensor]]) -> Tensor:
+        """The actor's observations and what only simulation knows ``[horizon + 1, num_envs, size]``; nothing without a critic."""
+        if not self.has_critic:
+            return observations.new_empty(0)
+        last = self.law.perceive(self.sensors, self.command, self.memory).observation
+        parameters = _joined([self.environment.simulator.parameters()] * len(states))
+        privileged = self.law.task.privileged_observation(_joined(states), parameters, _joined(commands))
+        return torch.cat([torch.cat([observations, last.unsqueeze(0)]), privileged.view(len(states), len(last), -1)], dim=2)
+
+    def detach(self) -> None:
+        """Cut everything off the graph of the last window."""
+        self.environment.detach()
+        self.sensors = {name: value.detach() for name, value in self.sensors.items()}
+        self.memory = self.memory.detach()
+
+    @torch.no_grad()
+    def begin_anew(self, window: Window) -> None:
+        """Count the window, and begin new episodes where one ended."""
+        terminated, truncated = window.terminated.any(0), window.truncated.any(0)
+        age = self.environment.age - len(window.rewards)
+        self.episodes.record_window(age, window.rewards.detach(), window.errors, window.running)
+        self.detach()
+        if (done := terminated | truncated).any():
+            self.episodes.finish(age + window.steps - 1, terminated, truncated)
+            self.sensors, self.command = self.environment.reset(done)
+            self.memory = torch.where(done.unsqueeze(1), 0.0, self.memory)
+
+    # --- the law ---
+
+    def loss(self, window: Window) -> Tensor:
+        """L, see the module's docstring."""
+        weights = self.config.discount ** torch.arange(len(window.rewards), device=self.device)
+        after = torch.where(window.terminated.any(0), 0.0, self.config.discount**window.steps * self.afterwards(window))
+        return -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean()
+
+    def afterwards(self, window: Window) -> Tensor:
+        """V'(s_T) ``[num_envs]``."""
+        return self.value(window.after(window.critic_observations))
+
+    def improve(self, window: Window) -> dict[str, float]:
+        """Take one step down the gradient of `loss`, without the environments in which it is not finite."""
+        loss = self.loss(window)
+        found = torch.autograd.grad(loss, window.offsets, allow_unused=True)
+        gradients = Offsets(*(torch.zeros_like(o) if g is None else g for o, g in zip(window.offsets, found, strict=True)))
+        finite = torch.stack([gradient.isfinite().flatten(2).all(2).all(0) for gradient in gradients]).all(0)
+        kept = Offsets(*(torch.where(finite.view(1, -1, 1), gradient, 0.0) for gradient in gradients))
+        self.optimizer.zero_grad()
+        self.pull_back(window, kept)
+        norm = clip_gradient(self.parameters, self.config.gradient_clip)
+        if finite.any():
+            self.optimizer.step()
+        report = self.health.report(self.parameters, norm, self.config.gradient_clip, finite, kept.action)
+        return {"policy_loss": loss.item()} | report
+
+    def pull_back(self, window: Window, gradients: Offsets) -> None:
+        """From gradients with respect to what the actor gave at every step to those with respect to its weights, added to ``.grad``."""
+        actor = self.law.actor
+        observations, recurrent = self.law.normalizer(window.observations).flatten(0, 1), window.recurrent.flatten(0, 1)
+        given = actor(observations, recurrent) if actor.recurrent_size else actor(observations, recurrent)[:1]
+        torch.autograd.backward(given, [gradient.flatten(0, 1) for gradient, _ in zip(gradients, given, strict=False)])
+
+    # --- the critic ---
+
+    def value(self, critic_observations: Tensor) -> Tensor:
+        """V' ``[…]`` in the units of the reward."""
+        return self.return_normalizer.inverse(self.target(self.critic_normalizer(critic_observations))).squeeze(-1)
+
+    def fit(self, window: Window) -> dict[str, float]:
+        """Take ``critic_epochs`` × ``critic_minibatches`` steps towards the window's targets, then move the target critic."""
+        config, running = self.config, window.running
+        seen, rewards = window.critic_observations.detach(), window.rewards.detach()
+        values = self.value(seen)
+        targets = value_targets(rewards, values, window.terminated, window.truncated, config.discount, config.trace)[running]
+        self.critic_normalizer.update(seen[:-1][running])
+        self.renormalize(targets.unsqueeze(1))
+        inputs = self.critic_normalizer(seen[:-1][running])
+        wanted = ((targets.unsqueeze(1) - self.return_normalizer.mean) / self.return_normalizer.std).squeeze(1)
+        losses = []
+        for _ in range(config.critic_epochs):
+            order = torch.randperm(len(wanted), generator=self.generator, device=self.device)
+            losses += [self.fit_to(inputs[chosen], wanted[chosen]) for chosen in order.chunk(config.critic_minibatches)]
+        loss = torch.stack(losses).mean().item()
+        if not math.isfinite(loss):
+            raise NotFinite("value loss", window)
+        with torch.no_grad():
+            torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), config.target_rate)
+        return {"value_loss": loss, "value": targets.mean().item()}
+
+    @torch.no_grad()
+    def renormalize(self, targets: Tensor) -> None:
+        """Take in new returns, and keep every value as it is (van Hasselt et al. 2016, arXiv 1602.07714):
+
+            W' = W σ/σ',  b' = (σ b + μ − μ')/σ'
+
+        for the last layer of both critics. Otherwise the target would move with the mean, the mean follow it, and both run away.
+        """
+        mean, std = self.return_normalizer.mean.clone(), self.return_normalizer.std
+        self.return_normalizer.update(targets)
+        for critic in (self.critic, self.target):
+            last = critic[-1]
+            assert isinstance(last, nn.Linear)
+            last.weight.mul_(std / self.return_normalizer.std)
+            last.bias.mul_(std).add_(mean - self.return_normalizer.mean).div_(self.return_normalizer.std)
+
+    def fit_to(self, inputs: Tensor, wanted: Tensor) -> Tensor:
+        """One step of the critic; returns its loss."""
+        loss = 0.5 * (self.critic(inputs).squeeze(1) - wanted).square().mean()
+        self.critic_optimizer.zero_grad()
+        loss.backward()
+        clip_gradient(list(self.critic.parameters()), 1.0)
+        self.critic_optimizer.step()
+        return loss.detach()
+
+    # --- saving ---
+
+    def state_dict(self) -> dict[str, Any]:
+        """Everything needed to continue bit for bit, the law and the environment included."""
+        return {name: getattr(self, name).state_dict() for name in self.saved} | {
+            "iteration": self.iteration,
+            "generator": self.generator.get_state(),
+            "sensors": self.sensors,
+            "command": self.command,
+            "memory": self.memory,
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        for name in self.saved:
+            getattr(self, name).load_state_dict(state[name])
+        self.iteration = state["iteration"]
+        self.generator.set_state(state["generator"])
+        self.sensors, self.command, self.memory = dict(state["sensors"]), dict(state["command"]), state["memory"]
+
+
+class BPTT(SHAC):
+    """Back-propagation through time: `SHAC` without a critic, what follows the window judged by the reward of its last step."""
+
+    has_critic = False
+
+    def afterwards(self, window: Window) -> Tensor:
+        """terminal_weight · r_{T−1} ``[num_envs]``."""
+        return self.config.terminal_weight * window.rewards.gather(0, (window.steps - 1).unsqueeze(0)).squeeze(0)
+
+
+def _joined(steps: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Signals of all steps one after the other, ``[steps · num_envs, …]``."""
+    return {name: torch.cat([step[name] for step in steps]) for name in steps[0]}

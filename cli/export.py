@@ -14,7 +14,10 @@ if TYPE_CHECKING:
 
 HELP = "Write a control law as one policy file: graph, contract, rules, provenance and a recorded flight, sealed by a digest."
 
-HAND_WRITTEN = {"geometric:hover": ("hover", "training.geometric_hover:GeometricHover")}
+HAND_WRITTEN = {
+    "geometric:hover": ("hover", "training.geometric_hover:GeometricHover"),
+    "geometric:track": ("track", "training.geometric_track:GeometricTrack"),
+}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from robots.description import GRAVITY
-from tasks.hover import Hover
+from tasks.quadrotor_flight import QuadrotorFlight
 from tasks.task import Signals
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
 
@@ -45,9 +45,9 @@ class GeometricHover(ControlLaw):
         gains: of the law.
     """
 
-    def __init__(self, task: Hover, rate_hz: float | None = None, gains: HoverGains | None = None) -> None:
+    def __init__(self, task: QuadrotorFlight, rate_hz: float | None = None, gains: HoverGains | None = None) -> None:
         super().__init__()
-        self.task: Hover = copy.copy(task)
+        self.task: QuadrotorFlight = copy.copy(task)
         self.task.rate_hz = rate_hz or task.rate_hz
         self.gains = gains or HoverGains()
 
@@ -58,18 +58,23 @@ class GeometricHover(ControlLaw):
 
     def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """One step; pure, batched, exportable."""
-        task, gains = self.task, self.gains
+        task = self.task
         view, _ = split_memory(memory, task.action_size, task.task_memory_size)
         observation, task_memory = task.observe(sensors, command, view)
         error, velocity, up, _, _, disturbance = observation[:, :18].split(3, dim=1)  # all in the body frame
-
-        wanted = gains.position * error - gains.velocity * velocity - disturbance + GRAVITY * up
-        lift = (wanted * up).sum(1, keepdim=True)
-        wanted = wanted + (gains.least_lift_m_s2 - lift).clamp(min=0.0) * up
-        direction = wanted / wanted.norm(dim=1, keepdim=True)
-        thrust = task.robot.mass_kg * wanted[:, 2:]
-        rates = gains.attitude * torch.cat([-direction[:, 1:2], direction[:, :1], direction[:, :1] * 0], dim=1)
-
-        action = task.action(thrust, rates)
+        wanted = self.upright(self.gains.position * error - self.gains.velocity * velocity - disturbance, up)
+        action = task.action(*self.steer(wanted))
         memory = torch.cat([torch.ones_like(action[:, :1]), action, task_memory], dim=1)
         return without_safeguard(task.actuate(action), memory, observation)
+
+    def upright(self, acceleration: Tensor, up: Tensor) -> Tensor:
+        """Thrust per mass that gives ``acceleration`` against gravity, with the least lift; all in the body frame ``[batch, 3]``."""
+        wanted = acceleration + GRAVITY * up
+        lift = (wanted * up).sum(1, keepdim=True)
+        return wanted + (self.gains.least_lift_m_s2 - lift).clamp(min=0.0) * up
+
+    def steer(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """Thrust [N] ``[batch, 1]`` and body rates [rad/s] ``[batch, 3]`` for a thrust per mass in the body frame ``[batch, 3]``."""
+        direction = wanted / wanted.norm(dim=1, keepdim=True)
+        rates = self.gains.attitude * torch.cat([-direction[:, 1:2], direction[:, :1], direction[:, :1] * 0], dim=1)
+        return self.task.robot.mass_kg * wanted[:, 2:], rates

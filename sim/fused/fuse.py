@@ -36,11 +36,15 @@ class Fused:
         function: pure; of operations in `sim.fused.traced.FUNCTIONS`. Anything else is no error: it runs eagerly, after a warning.
         name: for the warning.
         batch_axis: 0, or −1 for feature-major tensors.
+        result_axis: the same for results; by default as for arguments.
         steps: how often to run; None for once.
     """
 
-    def __init__(self, function: Callable[..., Any], name: str, *, batch_axis: int = 0, steps: int | None = None) -> None:
-        self.function, self.name, self.batch_axis, self.steps = function, name, batch_axis, steps
+    def __init__(
+        self, function: Callable[..., Any], name: str, *, batch_axis: int = 0, result_axis: int | None = None, steps: int | None = None
+    ) -> None:
+        self.function, self.name, self.steps = function, name, steps
+        self.batch_axis, self.result_axis = batch_axis, batch_axis if result_axis is None else result_axis
         self._plans: dict[Any, _Plan | None] = {}
         self._seen: dict[Any, tuple[_Plan | None, int]] = {}  # the same by the exact shapes of the arguments, for speed
         self._off = os.environ.get(SWITCH) == "0"
@@ -96,7 +100,7 @@ class _Plan:
     """A kernel for arguments of one structure."""
 
     def __init__(self, fused: Fused, structure: Any, leaves: list[Any]) -> None:
-        self.axis = fused.batch_axis
+        self.axis, self.result_axis = fused.batch_axis, fused.result_axis
         graph, tensors = Graph(), [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         dtype = next(tensor.dtype for tensor in tensors if tensor.is_floating_point())
         self.device = tensors[0].device
@@ -126,7 +130,7 @@ class _Plan:
         if not isinstance(result, Traced):
             raise Untraceable("a result does not depend on the arguments")
         shape = list(result.shape)
-        if not shape or shape.pop(self.axis) != 1:
+        if not shape or shape.pop(self.result_axis) != 1:
             raise Untraceable("a result mixes environments")
         return tuple(shape)
 
@@ -141,33 +145,33 @@ class _Plan:
     def forward(self, tensors: list[Tensor], count: int) -> list[Tensor]:
         """Outputs in the function's shapes; of tensors that are as `rows` leaves them."""
         outputs = self.kernel.forward(self.addressed(tensors, count), count)
-        return [self.shaped(output, shape) for output, shape in zip(outputs, self.shapes, strict=True)]
+        return [shaped(output, shape, self.result_axis) for output, shape in zip(outputs, self.shapes, strict=True)]
 
     def addressed(self, tensors: Sequence[Tensor], count: int) -> list[tuple[Tensor, int]]:
         """Every tensor with the distance of its rows."""
-        return [(tensor, self.row_stride(tensor, count)) for tensor in tensors]
+        return [(tensor, self.row_stride(tensor, count, self.axis)) for tensor in tensors]
 
-    def rows(self, tensor: Tensor, count: int) -> Tensor:
-        """The tensor itself if a kernel can read it as it lies in memory, else a copy, feature-major ``[rows, n]``."""
-        if self.row_stride(tensor, count) >= 0:
+    def rows(self, tensor: Tensor, count: int, axis: int | None = None) -> Tensor:
+        """The tensor itself if a kernel can read it as it lies in memory, else a copy in which rows of environments are contiguous."""
+        axis = self.axis if axis is None else axis
+        if self.row_stride(tensor, count, axis) >= 0:
             return tensor
-        if tensor.shape[self.axis] != count:
-            if tensor.shape[self.axis] != 1:
-                raise ValueError(f"{tensor.shape[self.axis]} and {count} environments in one call")
-            shape = list(tensor.shape)
-            shape[self.axis] = count
-            tensor = tensor.expand(shape)
-        flat = tensor.reshape(count, -1).t() if self.axis == 0 else tensor.reshape(-1, count)
-        return self.shaped(flat.contiguous(), tensor.shape[1:] if self.axis == 0 else tensor.shape[:-1])
+        shape = list(tensor.shape)
+        if shape[axis] not in (1, count):
+            raise ValueError(f"{shape[axis]} and {count} environments in one call")
+        shape[axis] = count
+        tensor = tensor.expand(shape)
+        flat = tensor.reshape(count, -1).t() if axis == 0 else tensor.reshape(-1, count)
+        return shaped(flat.contiguous(), shape[1:] if axis == 0 else shape[:-1], axis)
 
-    def row_stride(self, tensor: Tensor, count: int) -> int:
+    def row_stride(self, tensor: Tensor, count: int, axis: int) -> int:
         """Elements from one row to the next; −1 if environments are not contiguous or rows not evenly spaced."""
         strides = tensor.stride()
-        if tensor.shape[self.axis] != count or strides[self.axis] != 1:
+        if tensor.shape[axis] != count or strides[axis] != 1:
             return -1
-        if self.axis == 0:
-            return strides[1] if len(strides) == 2 else 0 if len(strides) == 1 else self._even(tensor.shape[1:], strides[1:])
-        return strides[0] if len(strides) == 2 else 0 if len(strides) == 1 else self._even(tensor.shape[:-1], strides[:-1])
+        if len(strides) <= 2:
+            return strides[1 + axis] if len(strides) == 2 else 0
+        return self._even(tensor.shape[1:], strides[1:]) if axis == 0 else self._even(tensor.shape[:-1], strides[:-1])
 
     @staticmethod
     def _even(shape: Sequence[int], strides: Sequence[int]) -> int:
@@ -179,13 +183,13 @@ class _Plan:
             expected *= size
         return strides[-1]
 
-    def shaped(self, rows: Tensor, shape: Sequence[int]) -> Tensor:
-        """Inverse of `rows`, as a view."""
-        count = rows.shape[1]
-        if self.axis == 0:
-            flat = rows.t()
-            return flat if len(shape) == 1 else flat.unflatten(1, shape) if shape else flat[:, 0]
-        return rows if len(shape) == 1 else rows.view(*shape, count)
+
+def shaped(rows: Tensor, shape: Sequence[int], axis: int) -> Tensor:
+    """A view of rows ``[prod(shape), n]`` with ``shape`` and the environments along ``axis``."""
+    if axis == 0:
+        flat = rows.t()
+        return flat if len(shape) == 1 else flat.unflatten(1, shape) if shape else flat[:, 0]
+    return rows if len(shape) == 1 else rows.view(*shape, rows.shape[1])
 
 
 class _Differentiable(torch.autograd.Function):
@@ -208,8 +212,8 @@ class _Differentiable(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Gradients of what wants them."""
         plan, count = ctx.plan, ctx.count
-        real = [plan.rows(gradient.to(plan.kernel.dtype), count) for gradient in gradients]
-        inputs, seeds = plan.addressed(ctx.saved_tensors, count), plan.addressed(real, count)
+        real = [plan.rows(gradient.to(plan.kernel.dtype), count, plan.result_axis) for gradient in gradients]
+        inputs, seeds = plan.addressed(ctx.saved_tensors, count), [(seed, plan.row_stride(seed, count, plan.result_axis)) for seed in real]
         found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, seeds, ctx.wanted, count), strict=True))
         return None, None, *[_reduced(plan, found[k], shape, ctx.count) if k in found else None for k, shape in enumerate(ctx.shapes)]
 
@@ -218,7 +222,7 @@ def _reduced(plan: _Plan, rows: Tensor, shape: torch.Size, count: int) -> Tensor
     """A gradient in the shape of its input, summed over environments that shared one row."""
     lead = list(shape)
     lead.pop(plan.axis)
-    full = plan.shaped(rows, lead)
+    full = shaped(rows, lead, plan.axis)
     return full if shape[plan.axis] == count else full.sum(plan.axis, keepdim=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from robots.description import ArticulatedRobot, Quadrotor, Robot
+from robots.description import ArticulatedRobot, Battery, Quadrotor, Robot
 from robots.signals import Actuation, Signal
 
 
@@ -78,6 +78,21 @@ def _quadrotor(robot: Quadrotor) -> list[str]:
         found.append("the thrust curve falls somewhere in 0…1")
     if sum(rotor.spin for rotor in robot.rotors) != 0 or any(abs(rotor.spin) != 1 for rotor in robot.rotors):
         found.append("rotor spins must be +1 and −1 and balance, or the robot yaws at hover")
+    return found + ([] if robot.battery is None else _battery(robot, robot.battery))
+
+
+def _battery(robot: Quadrotor, battery: Battery) -> list[str]:
+    """Voltages that rise with charge, and enough of them to hover on a full pack (to first order: without sag)."""
+    values = [("capacity_ah", battery.capacity_ah), ("empty_share", battery.empty_share), ("resistance_ohm", battery.resistance_ohm)]
+    values += [("rotor_power_w_s2", battery.rotor_power_w_s2), ("rotor_voltage[0]", battery.rotor_voltage[0])]
+    found = [f"battery.{name} is {value}, must be positive and finite" for name, value in values if not 0 < value < math.inf]
+    base, rise, drop = battery.open_circuit_v
+    if min(rise, drop, battery.idle_power_w, battery.rotor_voltage[1]) < 0 or base <= drop:
+        found.append("battery voltages must rise with charge and rotor speed, from more than nothing, and power must not be negative")
+    hover = robot.rotor_speed_max_rad_s / math.sqrt(max(robot.thrust_to_weight, 1.0))
+    needed = battery.rotor_voltage[0] * hover + battery.rotor_voltage[1] * hover**2
+    if base + rise < needed:
+        found.append(f"a full battery gives {base + rise:.2f} V, and hovering takes {needed:.2f} V")
     return found
 
 

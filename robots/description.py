@@ -97,6 +97,29 @@ class Rotor:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Battery:
+    """A battery, and what rotors draw from it; equations and sources: `sim.battery`. Ω is rotor speed [rad/s].
+
+    Attributes:
+        capacity_ah: Q.
+        open_circuit_v: (e₀, e₁, e₂) of the voltage without load E = e₀ + e₁ z − e₂ exp(−z/z₀) at state of charge z in 0…1.
+        empty_share: z₀, the charge below which it collapses.
+        resistance_ohm: R, from the cell to the motors.
+        idle_power_w: P₀, drawn with rotors at rest.
+        rotor_power_w_s2: p, drawn by one rotor per Ω².
+        rotor_voltage: (a, b) of the voltage V = a Ω + b Ω² that holds a rotor at Ω, in V/(rad/s) and V/(rad/s)².
+    """
+
+    capacity_ah: float
+    open_circuit_v: tuple[float, float, float]
+    empty_share: float
+    resistance_ohm: float
+    idle_power_w: float
+    rotor_power_w_s2: float
+    rotor_voltage: tuple[float, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quadrotor(Robot):
     """A multirotor with fixed, upward rotors. Body frame: x forward, y left, z up, origin at the nominal centre of mass.
 
@@ -115,6 +138,7 @@ class Quadrotor(Robot):
         rate_integral_time_s: integral time of the rate loop; infinite for a proportional loop.
         rate_integral_limit_rad_s: bound of the integral, as the rate error that would ask for the same torque.
         contact_radius_m: of the sphere about each rotor hub that touches the ground.
+        battery: None for a supply that never sags.
     """
 
     inertia_kg_m2: tuple[float, float, float]
@@ -132,6 +156,7 @@ class Quadrotor(Robot):
     rate_integral_time_s: float = math.inf
     rate_integral_limit_rad_s: float = 0.0
     contact_radius_m: float = 0.02
+    battery: Battery | None = None
 
     @property
     def thrust_max_n(self) -> float:

@@ -14,8 +14,10 @@ from torch import Tensor
 
 from robots.description import GRAVITY, Quadrotor, Robot
 from robots.errors import TetherError, unknown
+from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
-from sim.action_delay import MAX_ACTION_DELAY_S, history_length, shares, takeover_times
+from sim.action_delay import history_length, shares, takeover_times
+from sim.battery import drawn, voltage
 from sim.devices import available_device
 from sim.ground import REACH_M, touching
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, Parameters, constants, geometry, nominal
@@ -25,9 +27,6 @@ from sim.simulator import Simulator
 
 MODES = ("ctbr", "rotor_thrusts")
 SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque")
-POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
-PHYSICS_DT_MAX_S = 0.005  # 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop
-BOUNDS = {"mass": POSITIVE, "inertia": POSITIVE, "motor_time_scale": POSITIVE, "action_delay": (-1e-6, MAX_ACTION_DELAY_S + 1e-6)}
 RESET_WIDTHS = {  # in the order of `State`
     "orientation_base_in_world": 4,
     "angular_velocity_base_in_base": 3,
@@ -71,38 +70,31 @@ class QuadrotorSimulator(Simulator):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if not isinstance(robot, Quadrotor) or len(robot.rotors) != 4:
-            raise TetherError(f"the quadrotor engine simulates robots with four rotors; {robot.name} is none: choose another --sim")
         if num_envs < 1:
             raise TetherError(f"num_envs is {num_envs}; give at least 1")
-        if physics_dt is None:
-            physics_dt = control_dt / math.ceil(control_dt / PHYSICS_DT_MAX_S - 1e-6)
-        substeps = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
-        if substeps < 1 or not math.isclose(substeps * physics_dt, control_dt, rel_tol=1e-6):
-            raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
         if actuation_mode not in MODES:
             raise unknown("actuation mode of the quadrotor engine", actuation_mode, MODES)
-        self.robot: Quadrotor = robot
+        self.robot: Quadrotor = checks.with_four_rotors(robot)
         self.num_envs, self.actuation_mode = num_envs, actuation_mode
-        self.control_dt, self.physics_dt, self.substeps = control_dt, control_dt / substeps, substeps
+        self.control_dt, self.substeps = control_dt, checks.substeps(control_dt, physics_dt)
+        self.physics_dt = control_dt / self.substeps
         self.device, self.dtype = available_device(device), dtype
-        self._geometry = geometry(robot, self.physics_dt, self.device, dtype)
-        self._loop = rate_loop(robot, self.physics_dt, self.device, dtype)
+        self._geometry = geometry(self.robot, self.physics_dt, self.device, dtype)
+        self._loop = rate_loop(self.robot, self.physics_dt, self.device, dtype)
         signals = robot.actuation(actuation_mode)
         self._lower, self._upper, self._safe = (
             self._column([value for signal in signals for value in getattr(signal, name)]) for name in ("lower", "upper", "safe")
         )
-        bounds = [BOUNDS.get(name, ANY) for name, width in PARAMETER_WIDTHS.items() for _ in range(width)]
-        self._lowest, self._highest = self._column([low for low, _ in bounds]), self._column([high for _, high in bounds])
+        self._lowest, self._highest = (self._column(values) for values in checks.bounds())
         self._rest = self._resting()
         self._state = self._rest.expand(-1, num_envs).clone()
         self._last_velocity = torch.zeros_like(self._state[:3])
         self._history = self._safe.expand(history_length(control_dt), -1, num_envs).clone()
-        self._takeover = takeover_times(control_dt, substeps).to(self.device, dtype)
-        self._parameters = self._column(nominal(robot)).expand(-1, num_envs).clone()
+        self._takeover = takeover_times(control_dt, self.substeps).to(self.device, dtype)
+        self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
-        self._given = Given(rotor_drag=any(robot.rotor_drag_kg))
+        self._given = Given(rotor_drag=any(self.robot.rotor_drag_kg))
         self._refresh()
 
     def _column(self, values: list[float]) -> Tensor:
@@ -116,30 +108,30 @@ class QuadrotorSimulator(Simulator):
         """Recompute what depends on parameters and wrench."""
         p = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
         self._constants = constants(self.robot, self._geometry, p, self._force, self._torque, self._given)
-        self._centre_of_mass = p.centre_of_mass
+        self._centre_of_mass, self._initial_charge = p.centre_of_mass, p.battery_charge
         if self._given.delay:
             self._shares = shares(p.action_delay[0], self._takeover, self.physics_dt)
 
     # --- state ---
 
     def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
-        """See `Simulator.reset`; keys: those of `RESET_WIDTHS`. Commands still on their way in these environments become hover.
+        """See `Simulator.reset`; keys: those of `RESET_WIDTHS`. Commands still on their way in these environments become hover,
+        and batteries as full as ``battery_charge`` says.
 
         Raises:
             TetherError: also for values that are not finite, or a quaternion without length.
         """
-        self._check_mask(mask)
-        for name in state:
-            if name not in RESET_WIDTHS:
-                raise unknown("state of the quadrotor engine", name, list(RESET_WIDTHS))
+        checks.check_mask(mask, self.num_envs)
+        checks.check_names(state, RESET_WIDTHS, "state")
         rest = self._rest.expand(-1, self.num_envs).split(list(RESET_WIDTHS.values()))
         rows = [
             self._feature_major(state[name], width, name) if name in state else default
             for (name, width), default in zip(RESET_WIDTHS.items(), rest, strict=True)
         ]
-        start = State(*rows)._replace(orientation=dynamics.normalised(rows[0]))
+        charge = self._initial_charge if self._given.battery else None
+        start = State(*rows)._replace(orientation=dynamics.normalised(rows[0]), charge=charge)
         packed = torch.where(mask, dynamics.pack(self._about_centre_of_mass(start, 1.0)), self._state)
-        self._check(packed.isfinite(), RESET_WIDTHS, "state", "is not finite")
+        checks.check_values(packed.isfinite(), RESET_WIDTHS | {"battery_charge": 1}, "state", "is not finite")
         self._state = packed
         self._history = torch.where(mask, self._safe, self._history)
         self._last_velocity = torch.where(mask, dynamics.unpack(packed).velocity, self._last_velocity)
@@ -164,7 +156,8 @@ class QuadrotorSimulator(Simulator):
 
     def privileged(self) -> dict[str, Tensor]:
         """`signals`, ``rotor_speeds`` (normalised), ``rate_integral``, ``linear_acceleration_base_in_world`` (of the centre of mass, mean
-        over the last `step`) and ``ground_contact`` (bool ``[num_envs, 1]``).
+        over the last `step`) and ``ground_contact`` (bool ``[num_envs, 1]``); with a battery also ``state_of_charge`` (0…1) and
+        ``battery_voltage`` [V].
         """
         s = dynamics.unpack(self._state)
         matrix = dynamics.rotation(self._geometry, s.orientation)
@@ -174,7 +167,14 @@ class QuadrotorSimulator(Simulator):
             "rate_integral": s.rate_integral.t(),
             "linear_acceleration_base_in_world": ((s.velocity - self._last_velocity) / self.control_dt).t(),
             "ground_contact": contact.unsqueeze(1),
+            **self._battery(s),
         }
+
+    def _battery(self, s: State) -> dict[str, Tensor]:
+        b = self._constants.supply
+        if b is None or s.charge is None:
+            return {}
+        return {"state_of_charge": s.charge.t(), "battery_voltage": voltage(b, s.charge, drawn(b, s.rotor_speed)).t()}
 
     def detach(self) -> None:
         """Cut the state off the graph that led to it; for truncated back-propagation."""
@@ -215,35 +215,42 @@ class QuadrotorSimulator(Simulator):
     # --- parameters and wrenches ---
 
     def parameters(self) -> dict[str, Tensor]:
-        """See `Simulator.parameters`; names, units and widths: `sim.quadrotor_dynamics.Parameters`."""
+        """See `Simulator.parameters`; names, units and widths: `sim.quadrotor_constants.Parameters`."""
         parts = self._parameters.split(list(PARAMETER_WIDTHS.values()))
         return {name: part.t() for name, part in zip(PARAMETER_WIDTHS, parts, strict=True)}
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.randomize`. ``thrust_scale`` may have one column for all rotors. The base stays where it is if its centre of mass
-        moves.
+        moves. The supply is ideal until a battery parameter is given; ``battery_charge`` takes effect at once and at every `reset`.
 
         Raises:
-            TetherError: also for values no physics has: a mass, inertia or time scale that is not positive, a delay outside 0…20 ms.
+            TetherError: also for values no physics has: a mass, inertia, motor time or resistance that is not positive, a delay outside
+                0…20 ms, a charge outside 0…1; and for battery parameters of a robot that describes no battery.
         """
-        self._check_mask(mask)
-        for name in parameters:
-            if name not in PARAMETER_WIDTHS:
-                raise unknown("parameter of the quadrotor engine", name, list(PARAMETER_WIDTHS))
+        checks.check_mask(mask, self.num_envs)
+        checks.check_names(parameters, PARAMETER_WIDTHS, "parameter")
+        given = self._given.and_by(parameters)
+        checks.check_battery(given, self.robot)
         rows = list(self._parameters.split(list(PARAMETER_WIDTHS.values())))
         for index, (name, width) in enumerate(PARAMETER_WIDTHS.items()):
             if name in parameters:
                 one = name == "thrust_scale" and parameters[name].shape[1:] == (1,)
                 rows[index] = self._feature_major(parameters[name], 1 if one else width, name).expand(width, -1)
         packed = torch.where(mask, torch.cat(rows), self._parameters)
-        self._check((packed > self._lowest) & (packed < self._highest), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
+        checks.check_values((packed > self._lowest) & (packed < self._highest), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
         base = self._about_centre_of_mass(dynamics.unpack(self._state), -1.0)
-        named = (name in parameters for name in ("centre_of_mass", "action_delay", "wind", "rotor_drag"))
-        self._given = Given(*(old or now for old, now in zip(self._given, named, strict=True)))
-        self._parameters = packed
+        self._given, self._parameters = given, packed
         self._refresh()
         if "centre_of_mass" in parameters:
             self._state = torch.where(mask, dynamics.pack(self._about_centre_of_mass(base, 1.0)), self._state)
+        if given.battery:
+            self._charge(mask if "battery_charge" in parameters else torch.zeros_like(mask))
+
+    def _charge(self, mask: Tensor) -> None:
+        """Batteries in ``mask`` to their initial charge, and all of them when the first one appears."""
+        s = dynamics.unpack(self._state)
+        charge = self._initial_charge if s.charge is None else torch.where(mask, self._initial_charge, s.charge)
+        self._state = dynamics.pack(s._replace(charge=charge))
 
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """See `Simulator.apply_wrench`; both act at the centre of mass."""
@@ -261,32 +268,21 @@ class QuadrotorSimulator(Simulator):
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another size or control period saved it."""
-        same = set(state) == {*SAVED, "given"} and all(state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[:4])
-        if not same:
+        if not self._is_mine(state):
             raise TetherError(f"this state is not of a quadrotor engine with {self.num_envs} environments every {self.control_dt} s")
+        given = Given(*state["given"])
+        checks.check_battery(given, self.robot)
         for name in SAVED:
             value = state[name]
             setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True))
-        self._given = Given(*state["given"])
+        self._given = given
         self._refresh()
+
+    def _is_mine(self, state: Mapping[str, Any]) -> bool:
+        same = all(name in state and state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[1:4])
+        return same and set(state) == {*SAVED, "given"} and state["state"].shape[1:] == (self.num_envs,)
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
         if value.shape != (self.num_envs, width):
             raise TetherError(f"{name} has shape {list(value.shape)}; expected [{self.num_envs}, {width}] (environments, width)")
         return value.to(self.device, self.dtype).t()
-
-    def _check_mask(self, mask: Tensor) -> None:
-        if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
-            raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
-
-    def _check(self, good: Tensor, widths: Mapping[str, int], kind: str, complaint: str) -> None:
-        """Refuse what is wrong anywhere in ``good`` ``[sum of widths, n]``; on the CPU only, where looking waits for nothing."""
-        if self.device.type == "cpu" and not good.all():
-            name = [name for name, width in widths.items() for _ in range(width)][int((~good).any(1).nonzero()[0])]
-            worst = (~good).any(0).nonzero().flatten()[:8].tolist()
-            raise TetherError(f"{kind} {name!r} {complaint}{_within(name)} in environments {worst}")
-
-
-def _within(name: str) -> str:
-    low, high = BOUNDS.get(name, ANY)
-    return f" ({low:g}…{high:g})" if name in BOUNDS else ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from robots.description import GRAVITY, Quadrotor
+from sim.battery import Supply, supply
 from sim.quaternions import PRODUCT, ROTATION, quadratic
 
 
@@ -25,6 +27,8 @@ class Parameters(NamedTuple):
         rotor_drag: drag along the body axes per speed and summed rotor speed [kg].
         action_delay: from `step` to the inner loop [s].
         wind: velocity of the air in the world [m/s].
+        battery_charge: state of charge that `reset` gives, 0…1.
+        battery_resistance_scale: factor on the battery's internal resistance.
     """
 
     mass: Tensor
@@ -37,6 +41,8 @@ class Parameters(NamedTuple):
     rotor_drag: Tensor
     action_delay: Tensor
     wind: Tensor
+    battery_charge: Tensor
+    battery_resistance_scale: Tensor
 
 
 PARAMETER_WIDTHS = {
@@ -50,13 +56,15 @@ PARAMETER_WIDTHS = {
     "rotor_drag": 3,
     "action_delay": 1,
     "wind": 3,
+    "battery_charge": 1,
+    "battery_resistance_scale": 1,
 }
 
 
 def nominal(robot: Quadrotor) -> list[float]:
-    """Packed parameters of the robot as described, without delay and wind."""
+    """Packed parameters of the robot as described, without delay and wind, fully charged."""
     values = [robot.mass_kg, *robot.inertia_kg_m2, 0.0, 0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]
-    return [*values, *robot.body_drag_n_s_m, *robot.rotor_drag_kg, 0.0, 0.0, 0.0, 0.0]
+    return [*values, *robot.body_drag_n_s_m, *robot.rotor_drag_kg, 0.0, 0.0, 0.0, 0.0, 1.0, 1.0]
 
 
 class Geometry(NamedTuple):
@@ -71,7 +79,8 @@ class Geometry(NamedTuple):
         rotation: q qᵀ to R, row by row, ``[9, 16]``.
         hubs: rotor positions, ``[3, 4, 1]``.
         contact_radius: of the sphere about each [m].
-        times: beginning, middle and end of a sub-step [s], ``[1, 3, 1]``.
+        dt: of a sub-step [s].
+        times: its beginning, middle and end [s], ``[1, 3, 1]``.
         gravity: [m/s²], ``[3, 1]``.
     """
 
@@ -82,6 +91,7 @@ class Geometry(NamedTuple):
     rotation: Tensor
     hubs: Tensor
     contact_radius: float
+    dt: float
     times: Tensor
     gravity: Tensor
 
@@ -117,6 +127,7 @@ def geometry(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dty
         rotation=quadratic(ROTATION, "wxyz", device, dtype),
         hubs=matrix([x, y, z]).unsqueeze(-1),
         contact_radius=robot.contact_radius_m,
+        dt=dt,
         times=matrix([[0.0, 0.5 * dt, dt]]).unsqueeze(-1),
         gravity=matrix([[0.0], [0.0], [-GRAVITY]]),
     )
@@ -141,6 +152,7 @@ class Constants(NamedTuple):
         coupling: ((Jy − Jz)/Jx, (Jz − Jx)/Jy, (Jx − Jy)/Jz).
         inverse_inertia: 1/J.
         mass: m.
+        supply: the battery; None while every supply is ideal.
     """
 
     lag: Tensor
@@ -158,6 +170,7 @@ class Constants(NamedTuple):
     coupling: Tensor
     inverse_inertia: Tensor
     mass: Tensor
+    supply: Supply | None
 
 
 class Given(NamedTuple):
@@ -167,6 +180,14 @@ class Given(NamedTuple):
     delay: bool = False
     wind: bool = False
     rotor_drag: bool = False
+    battery: bool = False
+
+    def and_by(self, names: Collection[str]) -> Given:
+        """Also what parameters of these names ask for."""
+        return Given(*(now or not wants.isdisjoint(names) for now, wants in zip(self, GIVEN_BY, strict=True)))
+
+
+GIVEN_BY = ({"centre_of_mass"}, {"action_delay"}, {"wind"}, {"rotor_drag"}, {"battery_charge", "battery_resistance_scale"})  # as in `Given`
 
 
 def constants(robot: Quadrotor, g: Geometry, p: Parameters, force: Tensor | None, torque: Tensor | None, given: Given) -> Constants:
@@ -200,6 +221,9 @@ def constants(robot: Quadrotor, g: Geometry, p: Parameters, force: Tensor | None
         coupling=torch.stack(((jy - jz) * kx, (jz - jx) * ky, (jx - jy) * kz)),
         inverse_inertia=per_inertia,
         mass=p.mass,
+        supply=supply(robot.battery, robot.rotor_speed_max_rad_s, g.dt, p.battery_resistance_scale)
+        if given.battery and robot.battery is not None
+        else None,
     )
 
 

@@ -5,7 +5,8 @@
     q̇ = ½ q ⊗ (0, ω),   Ω̇ᵢ = (Ωcᵢ − Ωᵢ)/τ,   fᵢ = c₀ + c₁ uᵢ + c₂ uᵢ²,   uᵢ = Ωᵢ/Ω_max
 
 m mass, J inertia about the centre of mass, c its offset from the base, d and k body and rotor drag, rᵢ rotor hubs, sᵢ the sign of rotor i's
-reaction torque (it turns the other way), κ torque per thrust, J_r rotor inertia, τ motor time constant (rising or falling).
+reaction torque (it turns the other way), κ torque per thrust, J_r rotor inertia, τ motor time constant (rising or falling). A battery
+(`sim.battery`) bounds the Ωcᵢ.
 
 Rotor speeds are exact for a command that is held over a sub-step; the rigid body is integrated by the classical fourth-order Runge–Kutta
 method, with rotor forces evaluated together at the beginning, middle and end. benchmarks/RESULTS.md has its error against a reference, and
@@ -22,6 +23,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from sim.battery import supplied
 from sim.ground import contact, ground_effect
 from sim.quadrotor_constants import Constants, Geometry
 
@@ -36,6 +38,7 @@ class State(NamedTuple):
         position: of the centre of mass in the world [m], ``[3, n]``.
         rotor_speed: normalised, ``[4, n]``.
         rate_integral: of the inner rate loop, as a rate error [rad/s], ``[3, n]``.
+        charge: of the battery, 0…1, ``[1, n]``; None while every supply is ideal.
     """
 
     orientation: Tensor
@@ -44,20 +47,21 @@ class State(NamedTuple):
     position: Tensor
     rotor_speed: Tensor
     rate_integral: Tensor
+    charge: Tensor | None = None
 
 
-STATE_WIDTHS = (4, 3, 3, 3, 4, 3)
+STATE_WIDTHS = (4, 3, 3, 3, 4, 3)  # without charge
 BODY_WIDTHS = (4, 3, 3, 3)
 
 
 def pack(state: State) -> Tensor:
-    """One tensor ``[20, n]``."""
-    return torch.cat(state)
+    """One tensor ``[20, n]``, ``[21, n]`` with a battery."""
+    return torch.cat([part for part in state if part is not None])
 
 
 def unpack(packed: Tensor) -> State:
-    """Views of the parts of ``[20, n]``."""
-    return State(*packed.split(STATE_WIDTHS))
+    """Inverse of `pack`, as views."""
+    return State(*packed.split(STATE_WIDTHS if packed.shape[0] == sum(STATE_WIDTHS) else (*STATE_WIDTHS, 1)))
 
 
 def rotation(g: Geometry, orientation: Tensor) -> Tensor:
@@ -135,15 +139,18 @@ def substep(g: Geometry, c: Constants, dt: float, s: State, command: Tensor, nea
         command: rotor speeds asked for, held over the sub-step, ``[4, n]``.
         near_ground: whether any environment is low enough for ground effect or contact; elsewhere both are exactly zero.
     """
+    charge = s.charge
+    if c.supply is not None and charge is not None:
+        command, charge = supplied(c.supply, charge, s.rotor_speed, command)
     (start, middle, end), rotor_speed = rotors(g, c, s.rotor_speed, command)
-    x = torch.cat(s[:4])
+    x = torch.cat((s.orientation, s.rate, s.velocity, s.position))
     k1 = derivative(g, c, x, start, near_ground)
     k2 = derivative(g, c, torch.add(x, k1, alpha=0.5 * dt), middle, near_ground)
     k3 = derivative(g, c, torch.add(x, k2, alpha=0.5 * dt), middle, near_ground)
     k4 = derivative(g, c, torch.add(x, k3, alpha=dt), end, near_ground)
     x = torch.add(x, torch.add(k1 + k4, k2 + k3, alpha=2.0), alpha=dt / 6.0)
     orientation, rate, velocity, position = x.split(BODY_WIDTHS)
-    return State(orientation, rate, velocity, position, rotor_speed, s.rate_integral)
+    return State(orientation, rate, velocity, position, rotor_speed, s.rate_integral, charge)
 
 
 def normalised(orientation: Tensor) -> Tensor:

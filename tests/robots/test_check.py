@@ -9,7 +9,7 @@ import pytest
 
 from robots import registry
 from robots.check import problems
-from robots.crazyflie import crazyflie
+from robots.crazyflie import BATTERY, crazyflie
 from robots.description import ArticulatedRobot, Joint, Limits, Rotor
 from robots.signals import Actuation, Sensor
 
@@ -60,6 +60,9 @@ def test_a_sound_arm_is_sound():
         (replace(crazyflie, inertia_kg_m2=(1e-5, 1e-5, 3e-5)), "principal moments"),
         (replace(crazyflie, mass_kg=0.1), "cannot fly"),
         (replace(crazyflie, thrust_curve_n=(0.0, 0.5, -0.3)), "falls"),
+        (replace(crazyflie, battery=replace(BATTERY, capacity_ah=0.0)), "capacity_ah"),
+        (replace(crazyflie, battery=replace(BATTERY, open_circuit_v=(3.7, -0.1, 0.7))), "rise with charge"),
+        (replace(crazyflie, battery=replace(BATTERY, open_circuit_v=(1.2, 0.1, 0.7))), "hovering takes"),
         (replace(crazyflie, rotors=(*crazyflie.rotors[:3], Rotor(position_m=(0.1, 0.1, 0.0), spin=-1))), "spins"),
     ],
 )

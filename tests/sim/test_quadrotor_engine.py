@@ -38,6 +38,7 @@ def randomised(num_envs: int = 5, seed: int = 0) -> QuadrotorSimulator:
     nominal = sim.parameters()
     drawn = {name: value * (1.0 + 0.3 * (torch.rand(value.shape, generator=random) - 0.5)) for name, value in nominal.items()}
     drawn |= {"action_delay": 0.02 * torch.rand(num_envs, 1, generator=random), "wind": torch.randn(num_envs, 3, generator=random)}
+    drawn["battery_charge"] = torch.rand(num_envs, 1, generator=random)
     drawn["centre_of_mass"] = 0.003 * torch.randn(num_envs, 3, generator=random)
     sim.randomize(everyone, drawn)
     sim.apply_wrench(0.01 * torch.randn(num_envs, 3, generator=random), 1e-5 * torch.randn(num_envs, 3, generator=random))
@@ -222,7 +223,8 @@ def test_use_errors_name_the_valid_choices() -> None:
         sim.reset(torch.ones(2), {})
     with refused(r"expected \[2, 3\]"):
         sim.apply_wrench(torch.zeros(3), torch.zeros(3))
-    for name, value in {"mass": 0.0, "inertia": -1.0, "action_delay": 0.03, "motor_time_scale": float("nan")}.items():
+    bad = {"mass": 0.0, "inertia": -1.0, "action_delay": 0.03, "motor_time_scale": float("nan")}
+    for name, value in (bad | {"battery_charge": 1.1, "battery_resistance_scale": 0.0}).items():
         width = sim.parameters()[name].shape[1]
         with refused(name):
             sim.randomize(everyone, {name: torch.full((2, width), value)})

@@ -57,6 +57,7 @@ def test_parameters() -> None:
     values["action_delay"] += 0.007
     values["centre_of_mass"] += 0.001
     values["wind"] += 0.5
+    values["battery_charge"] -= 0.4
     leaves = [value.requires_grad_() for value in values.values()]
     start = {"angular_velocity_base_in_base": torch.tensor([[0.3, -0.2, 0.5], [-1.0, 2.0, 0.7]], dtype=torch.float64)}
 

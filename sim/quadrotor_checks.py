@@ -1,0 +1,81 @@
+"""What the quadrotor engine refuses, and how it says so."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping
+
+import torch
+from torch import Tensor
+
+from robots.description import Quadrotor, Robot
+from robots.errors import TetherError, unknown
+from sim.action_delay import MAX_ACTION_DELAY_S
+from sim.quadrotor_constants import GIVEN_BY, PARAMETER_WIDTHS, Given
+
+POSITIVE, ANY = (0.0, math.inf), (-math.inf, math.inf)
+BOUNDS = {
+    "mass": POSITIVE,
+    "inertia": POSITIVE,
+    "motor_time_scale": POSITIVE,
+    "action_delay": (-1e-6, MAX_ACTION_DELAY_S + 1e-6),
+    "battery_charge": (-1e-6, 1.0 + 1e-6),
+    "battery_resistance_scale": POSITIVE,
+}
+PHYSICS_DT_MAX_S = 0.005  # 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop
+
+
+def with_four_rotors(robot: Robot) -> Quadrotor:
+    """``robot``, if the engine can simulate it."""
+    if not isinstance(robot, Quadrotor) or len(robot.rotors) != 4:
+        raise TetherError(f"the quadrotor engine simulates robots with four rotors; {robot.name} is none: choose another --sim")
+    return robot
+
+
+def substeps(control_dt: float, physics_dt: float | None) -> int:
+    """How many sub-steps make a control step; by default as few as keep each up to `PHYSICS_DT_MAX_S`."""
+    if physics_dt is None:
+        physics_dt = control_dt / math.ceil(control_dt / PHYSICS_DT_MAX_S - 1e-6)
+    count = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
+    if count < 1 or not math.isclose(count * physics_dt, control_dt, rel_tol=1e-6):
+        raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
+    return count
+
+
+def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
+    """Refuse a state or parameter that the engine does not have."""
+    for name in names:
+        if name not in known:
+            raise unknown(f"{kind} of the quadrotor engine", name, list(known))
+
+
+def check_battery(given: Given, robot: Quadrotor) -> None:
+    """Refuse battery parameters for a robot that describes no battery."""
+    if given.battery and robot.battery is None:
+        named = " and ".join(sorted(GIVEN_BY[-1]))
+        raise TetherError(f"{robot.name} describes no battery, which {named} are about; give it one: dataclasses.replace(robot, battery=…)")
+
+
+def check_mask(mask: Tensor, num_envs: int) -> None:
+    """Refuse what is not one bool per environment."""
+    if mask.shape != (num_envs,) or mask.dtype != torch.bool:
+        raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{num_envs}]")
+
+
+def check_values(good: Tensor, widths: Mapping[str, int], kind: str, complaint: str) -> None:
+    """Refuse what is wrong anywhere in ``good`` ``[sum of widths, n]``; on the CPU only, where looking waits for nothing."""
+    if good.device.type == "cpu" and not good.all():
+        name = [name for name, width in widths.items() for _ in range(width)][int((~good).any(1).nonzero()[0])]
+        worst = (~good).any(0).nonzero().flatten()[:8].tolist()
+        raise TetherError(f"{kind} {name!r} {complaint}{_within(name)} in environments {worst}")
+
+
+def _within(name: str) -> str:
+    low, high = BOUNDS.get(name, ANY)
+    return f" ({low:g}…{high:g})" if name in BOUNDS else ""
+
+
+def bounds() -> tuple[list[float], list[float]]:
+    """Lowest and highest packed parameters, exclusive."""
+    pairs = [BOUNDS.get(name, ANY) for name, width in PARAMETER_WIDTHS.items() for _ in range(width)]
+    return [low for low, _ in pairs], [high for _, high in pairs]

@@ -58,7 +58,6 @@ def run(args: argparse.Namespace) -> Result:
 def report(result: dict[str, Any]) -> str:
     """The result as a short table."""
     low, high = result["success_interval"]
-    error = result["tracking_error"]
     rows = [
         ("success", f"{result['success_rate']:.1%}   95 % interval {low:.1%} … {high:.1%}   {result['episodes']} episodes"),
         ("suite", f"{result['task']} {result['suite']} ({result['suite_digest']}), seed {result['seed']}, engine {result['engine']}"),
@@ -66,8 +65,10 @@ def report(result: dict[str, Any]) -> str:
         ("violations", f"{result['violations']} control steps outside the envelope"),
         ("return", "{:.1f}   95 % interval {:.1f} … {:.1f}".format(result["return_mean"], *result["return_interval"])),
     ]
-    if error["episodes"]:
-        rows.append(("final error", "mean {mean:.3f}   median {p50:.3f}   95 % {p95:.3f}   worst {worst:.3f}".format(**error)))
+    for name, figure in (("error", "tracking_error"), ("error, RMS", "tracking_rms")):
+        if result[figure]["episodes"]:
+            values = "mean {mean:.3f}   median {p50:.3f}   95 % {p95:.3f}   worst {worst:.3f}".format(**result[figure])
+            rows.append((name, f"{values}   over {result['judged']}"))
     return "\n".join(f"{name:<12} {text}" for name, text in rows)
 
 

@@ -82,6 +82,7 @@ class Hover(QuadrotorFlight):
 
     success_m = 0.10
     success_s = 1.0
+    judged_part = "the last second"
 
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""

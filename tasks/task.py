@@ -107,6 +107,7 @@ class Task(abc.ABC):
         training_suite: the distribution training draws from; may be wider than any suite.
         presets: per algorithm, the settings that differ from its defaults, for this task.
         gust_s: time constant of wind gusts.
+        judged_part: of an episode, what `judged` gives, in words.
     """
 
     name: ClassVar[str]
@@ -124,6 +125,7 @@ class Task(abc.ABC):
     training_suite: Any
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     gust_s: float = 1.0
+    judged_part: str = "the last sixth"
 
     @abc.abstractmethod
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
@@ -154,7 +156,7 @@ class Task(abc.ABC):
         """The error this task is judged by, ``[num_envs]``, for example metres from the goal."""
 
     def judged(self, tracking_errors: Tensor) -> Tensor:
-        """The part of an episode's errors ``[steps, num_envs]`` that its success and its reported errors are about; the last sixth."""
+        """The part of an episode's errors ``[steps, num_envs]`` that its success and its reported errors are about; `judged_part`."""
         return tracking_errors[-max(len(tracking_errors) // 6, 1) :]
 
     @abc.abstractmethod

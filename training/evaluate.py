@@ -45,6 +45,7 @@ class Flights:
 
     Attributes:
         errors: tracking error after each step, ``[steps, num_envs]``; what follows a termination is kept but never judged.
+        judged: those of them that the task judges, ``[fewer steps, num_envs]``.
         returns: sum of rewards until the episode ended, without the step that broke it, if one did, ``[num_envs]``.
         success, crashed: bool ``[num_envs]``; an actuation that is not a number is a crash.
         violations: control steps outside the contract's limits while the episode lasted, by limit, ``[num_envs]``.
@@ -52,6 +53,7 @@ class Flights:
     """
 
     errors: np.ndarray
+    judged: np.ndarray
     returns: np.ndarray
     success: np.ndarray
     crashed: np.ndarray
@@ -98,7 +100,7 @@ def evaluate(
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
             flights.append(fly(policy, environment, observer if index == 0 else None, bar))
     summary = summarise(flights, seed)
-    where = {"suite": suite, "suite_digest": chosen.digest(), "seed": seed, "engine": simulator}
+    where = {"judged": task.judged_part, "suite": suite, "suite_digest": chosen.digest(), "seed": seed, "engine": simulator}
     return {"policy": str(policy.path), "policy_digest": policy.digest, "robot": task.robot.name, "task": task.name} | where | summary
 
 
@@ -146,8 +148,9 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         alive = alive & finite & ~step.terminated.cpu().numpy()
         if bar is not None:
             bar.update()
-    success = task.success(torch.from_numpy(np.stack(errors)), torch.from_numpy(~alive)).numpy()
-    return Flights(np.stack(errors), returns, success, ~alive, violated, np.stack(history))
+    tracking = torch.from_numpy(np.stack(errors))
+    success = task.success(tracking, torch.from_numpy(~alive)).numpy()
+    return Flights(tracking.numpy(), task.judged(tracking).numpy(), returns, success, ~alive, violated, np.stack(history))
 
 
 def outside_limits(limits: Limits, state: Mapping[str, Tensor], distance: Tensor) -> dict[str, np.ndarray]:
@@ -189,22 +192,22 @@ def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
         "return_interval": list(bootstrap(returns, seed=seed)),
         "violations": sum(violations.values()),
         "violations_by_limit": violations,
-        "tracking_error": _tracking(flights, seed),
+        "tracking_error": _spread([batch.judged.mean(0)[~batch.crashed] for batch in flights], seed),
+        "tracking_rms": _spread([np.sqrt(np.square(batch.judged).mean(0))[~batch.crashed] for batch in flights], seed),
     }
 
 
-def _tracking(flights: list[Flights], seed: int) -> dict[str, Any]:
-    """Of each episode that did not crash, the mean error over its last sixth; quantiles and the mean with its interval."""
-    last = max(len(flights[0].errors) // 6, 1)
-    final = np.concatenate([batch.errors[-last:].mean(0)[~batch.crashed] for batch in flights])
-    if not len(final):
+def _spread(batches: list[np.ndarray], seed: int) -> dict[str, Any]:
+    """Of one figure for each episode that did not crash: quantiles, the worst, and the mean with its interval."""
+    values = np.concatenate(batches)
+    if not len(values):
         return {"episodes": 0}
-    quantiles = dict(zip(("p50", "p95", "p99"), np.percentile(final, [50, 95, 99]).tolist()))
+    quantiles = dict(zip(("p50", "p95", "p99"), np.percentile(values, [50, 95, 99]).tolist()))
     return {
-        "episodes": len(final),
-        "mean": float(final.mean()),
-        "mean_interval": list(bootstrap(final, seed=seed)),
-        "worst": float(final.max()),
+        "episodes": len(values),
+        "mean": float(values.mean()),
+        "mean_interval": list(bootstrap(values, seed=seed)),
+        "worst": float(values.max()),
     } | quantiles
 
 

@@ -68,8 +68,22 @@ def test_geometric_hover_succeeds_on_nominal(result: dict[str, Any]) -> None:
     assert result["success_interval"] == [pytest.approx(0.025 ** (1 / EPISODES)), 1.0]
     assert (result["episodes"], result["crashes"], result["violations"]) == (EPISODES, 0, 0)
     assert result["tracking_error"]["mean"] <= result["tracking_error"]["worst"] < 0.1
+    assert result["tracking_error"]["mean"] <= result["tracking_rms"]["mean"] < 0.1  # no mean is above its RMS
+    assert result["judged"] == "the last second"
     low, high = result["return_interval"]
     assert low <= result["return_mean"] <= high
+
+
+def test_errors_are_those_of_the_part_that_the_task_judges(policy: Policy) -> None:
+    found = flights(policy)
+    steps = round(FALL_S * 100)
+    assert found.errors.shape[0] == steps
+    np.testing.assert_array_equal(found.judged, found.errors[-100:])
+    summary = evaluation.summarise([found], 0)
+    rms = np.sqrt((found.judged**2).mean(0))
+    assert summary["tracking_error"]["mean"] == pytest.approx(found.judged.mean(), rel=1e-5)
+    assert summary["tracking_rms"]["mean"] == pytest.approx(rms.mean(), rel=1e-5)
+    assert summary["tracking_rms"]["p95"] == pytest.approx(np.percentile(rms, 95), rel=1e-5)
 
 
 def test_the_same_seed_repeats_and_another_differs(policy: Policy, result: dict[str, Any]) -> None:

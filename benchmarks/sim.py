@@ -6,11 +6,13 @@ benchmarks/RESULTS.md uses them: at the sub-step and integrator that pass the ac
 
 from __future__ import annotations
 
-import time
+import itertools
+from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from benchmarks.peers.workers.protocol import Case, calls_per_second
 from robots.description import Quadrotor
 from sim.quadrotor import QuadrotorSimulator
 
@@ -29,27 +31,52 @@ def measure(
     seconds: float = 1.0,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Throughput under random actuation held for a control step each; the best of a few rounds, since anything else only slows it down."""
+    """Throughput under random actuation held for a control step each."""
+    case = loop(robot, num_envs, actuation_mode=actuation_mode, control_dt=control_dt, physics_dt=physics_dt, device=device, seed=seed)
+    return throughput(case, seconds)
+
+
+def throughput(case: Case, seconds: float) -> dict[str, Any]:
+    """The best of a few rounds, since anything else only slows it down, with what was run."""
+    calls_per_second(case, 0.1 * seconds)
+    best = max(calls_per_second(case, seconds / ROUNDS) for _ in range(ROUNDS))
+    counts = {"num_envs": case.num_envs, "threads": torch.get_num_threads()}
+    speeds = {"env_steps_per_second": best * case.num_envs, "steps_per_second": best * case.num_envs * case.substeps}
+    return case.info | counts | speeds
+
+
+def loop(
+    robot: Quadrotor,
+    num_envs: int,
+    *,
+    actuation_mode: str = "ctbr",
+    control_dt: float = 0.01,
+    physics_dt: float | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Case:
+    """The simulator alone, under ten random actuations in turn."""
     sim = QuadrotorSimulator(robot, num_envs, actuation_mode=actuation_mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
     everyone = torch.ones(num_envs, dtype=torch.bool, device=sim.device)
-    sim.reset(everyone, {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]]).expand(num_envs, 3)})
-    actuations = random_actuation(robot, actuation_mode, num_envs, seed).to(sim.device)
-    best = 0.0
-    with torch.no_grad():
-        _advance(sim, actuations, 0.1 * seconds)
-        for _ in range(ROUNDS):
-            best = max(best, _advance(sim, actuations, seconds / ROUNDS))
-    return {
-        "engine": sim.engine,
-        "robot": robot.name,
-        "num_envs": num_envs,
-        "device": str(sim.device),
-        "threads": torch.get_num_threads(),
-        "control_dt": sim.control_dt,
-        "physics_dt": sim.physics_dt,
-        "env_steps_per_second": best * num_envs,
-        "steps_per_second": best * num_envs * sim.substeps,
-    }
+    sim.reset(everyone, {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)})
+    actuations = itertools.cycle(random_actuation(robot, actuation_mode, num_envs, seed).to(sim.device).unbind())
+
+    @torch.no_grad()
+    def advance() -> None:
+        sim.step(next(actuations))
+
+    return Case(advance, synchroniser(sim.device), num_envs, sim.substeps, describe(sim) | {"robot": robot.name})
+
+
+def describe(sim: QuadrotorSimulator) -> dict[str, Any]:
+    """What the report says about a simulator."""
+    steps = {"control_dt": sim.control_dt, "physics_dt": sim.physics_dt}
+    return {"engine": sim.engine, "device": str(sim.device), "integrator": "rk4"} | steps
+
+
+def synchroniser(device: torch.device) -> Callable[[], None]:
+    """Waits until ``device`` has done everything it was told."""
+    return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
 
 
 def random_actuation(robot: Quadrotor, actuation_mode: str, num_envs: int, seed: int) -> torch.Tensor:
@@ -58,15 +85,3 @@ def random_actuation(robot: Quadrotor, actuation_mode: str, num_envs: int, seed:
     low, high = (torch.tensor([value for signal in signals for value in getattr(signal, bound)]) for bound in ("lower", "upper"))
     share = 0.25 + 0.5 * torch.rand(10, num_envs, 4, generator=torch.Generator().manual_seed(seed))
     return low + share * (high - low)
-
-
-def _advance(sim: QuadrotorSimulator, actuations: torch.Tensor, seconds: float) -> float:
-    """Control steps per second over at least ``seconds``."""
-    steps, begin = 0, time.perf_counter()
-    while (elapsed := time.perf_counter() - begin) < seconds:
-        for actuation in actuations:
-            sim.step(actuation)
-        steps += len(actuations)
-        if sim.device.type == "cuda":
-            torch.cuda.synchronize(sim.device)
-    return steps / elapsed

@@ -1,0 +1,80 @@
+"""How many control steps a second a whole environment takes: simulator, sensors with noise, reward, end, reset and observation.
+
+No policy runs; ten random actions take turns. Episodes are drawn from the suite `full`, with everything it randomises, and begin at random
+ages, so that some end and begin anew at nearly every step, as they do in training.
+"""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import torch
+
+from benchmarks.peers.workers.protocol import Case
+from benchmarks.sim import describe, synchroniser, throughput
+from robots import registry
+from robots.errors import TetherError
+from sim.quadrotor import QuadrotorSimulator
+from tasks.task import Memory, Task
+from training.environment import Environment
+
+SUITE = "full"
+ACTION_STD = 0.2  # of the random actions: most flights last until they are lost or out of time
+STAGGER = 1
+
+
+def measure(task_name: str, num_envs: int, *, seconds: float = 1.0, **settings: Any) -> dict[str, Any]:
+    """Throughput of `loop`; ``settings`` are its."""
+    return throughput(loop(task_name, num_envs, **settings), seconds)
+
+
+def loop(
+    task_name: str,
+    num_envs: int,
+    *,
+    robot: str | None = None,
+    rate_hz: float | None = None,
+    physics_dt: float | None = None,
+    device: str = "cpu",
+    seed: int = 0,
+) -> Case:
+    """A task's environment at ``rate_hz`` (its own by default) on the quadrotor engine."""
+    task: Task = registry.load(registry.TASKS, task_name)(registry.robot(robot) if robot else None)
+    if rate_hz is not None:
+        if not rate_hz > 0.0:
+            raise TetherError(f"the control rate is {rate_hz:g} Hz; give a positive one")
+        task.rate_hz = rate_hz
+    mode, control_dt = task.actuation_mode, 1.0 / task.rate_hz
+    sim = QuadrotorSimulator(task.robot, num_envs, actuation_mode=mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
+    pilot = RandomPilot(Environment(task, sim, suite=task.suite(SUITE), seed=seed), seed)
+    info = {"task": task.name, "suite": SUITE, "robot": task.robot.name, "rate_hz": task.rate_hz}
+    return Case(pilot.advance, synchroniser(sim.device), num_envs, sim.substeps, describe(sim) | info)
+
+
+class RandomPilot:
+    """Steps an environment under random actions, and takes the observation a policy would."""
+
+    @torch.no_grad()
+    def __init__(self, environment: Environment, seed: int) -> None:
+        self.environment, task = environment, environment.task
+        device, shape = environment.device, (10, environment.num_envs, task.action_size)
+        actions = ACTION_STD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
+        self.actions = itertools.cycle(actions.clamp(-1.0, 1.0).to(device).unbind())
+        self.running = torch.ones(environment.num_envs, 1, device=device)
+        self.last_action = torch.zeros(shape[1:], device=device)
+        self.memory = torch.zeros(environment.num_envs, task.task_memory_size, device=device)
+        self.sensors, self.command = environment.reset()
+        environment.stagger(STAGGER)
+
+    @torch.no_grad()
+    def advance(self) -> None:
+        """Observe, act."""
+        environment, task = self.environment, self.environment.task
+        started = Memory(self.running, self.last_action * self.running, self.memory * self.running)
+        self.observation, self.memory = task.observe(self.sensors, self.command, started)
+        action = next(self.actions)
+        step = environment.step(task.actuate(action))
+        self.sensors, self.command, self.last_action = step.sensors, step.command, action
+        self.reward = sum(step.rewards.values())
+        self.running = (~(step.terminated | step.truncated)).unsqueeze(1).to(self.memory.dtype)

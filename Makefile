@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip -qq
 # Two cores are the reference machine; more threads than cores only wait for each other.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install test lint demo clean
+.PHONY: install test lint demo peers clean
 
 install: $(VENV)/.installed $(VENV_ROBOT)/.installed
 
@@ -50,6 +50,20 @@ test: install lint
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh
+
+# The simulators that ours is measured beside, each in an environment of its own. l2f compiles for minutes and needs g++: the last, so that the
+# others are there whatever becomes of it; python -m benchmarks.peers says which are missing.
+VENV_PEERS ?= .venv-peers
+PEERS ?= crazyflow rotorpy pyflyt l2f
+
+peers: $(PEERS:%=$(VENV_PEERS)/%/.installed)
+
+$(VENV_PEERS)/%/.installed: benchmarks/peers/requirements-%.txt
+	@mkdir -p $(VENV_PEERS)
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@echo "installing $* into $(@D)"
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install --no-deps -r $<
+	@touch $@
 
 clean:
 	rm -rf $(VENV) $(VENV_ROBOT) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

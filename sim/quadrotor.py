@@ -19,6 +19,7 @@ from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length, shares, takeover_times
 from sim.battery import drawn, voltage
 from sim.devices import available_device
+from sim.downwash import among
 from sim.ground import REACH_M, touching
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, Parameters, constants, geometry, nominal
 from sim.quadrotor_dynamics import State
@@ -50,11 +51,13 @@ class QuadrotorSimulator(Simulator):
         control_dt: period of `step` [s].
         physics_dt: period of a sub-step and of the inner loop [s]; by default the largest divisor of ``control_dt`` up to 5 ms.
             benchmarks/RESULTS.md has error against cost.
+        drones_per_world: how many environments in a row share a world and feel each other's downwash (`sim.downwash`), held over a control
+            step: the wake itself, which is not modelled, takes longer to arrive.
         device, dtype: of every tensor.
 
     Raises:
-        TetherError: for a robot that is no quadrotor, an unknown mode, a count below one, a ``physics_dt`` that does not divide
-            ``control_dt``, or a device that is not there.
+        TetherError: for a robot that is no quadrotor, an unknown mode, a count below one, worlds that do not fill the environments, a
+            ``physics_dt`` that does not divide ``control_dt``, or a device that is not there.
     """
 
     engine: ClassVar[str] = "torch"
@@ -67,15 +70,18 @@ class QuadrotorSimulator(Simulator):
         actuation_mode: str = "ctbr",
         control_dt: float = 0.01,
         physics_dt: float | None = None,
+        drones_per_world: int = 1,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
         if num_envs < 1:
             raise TetherError(f"num_envs is {num_envs}; give at least 1")
+        if drones_per_world < 1 or num_envs % drones_per_world:
+            raise TetherError(f"drones_per_world is {drones_per_world}; give a divisor of the {num_envs} environments")
         if actuation_mode not in MODES:
             raise unknown("actuation mode of the quadrotor engine", actuation_mode, MODES)
         self.robot: Quadrotor = checks.with_four_rotors(robot)
-        self.num_envs, self.actuation_mode = num_envs, actuation_mode
+        self.num_envs, self.drones_per_world, self.actuation_mode = num_envs, drones_per_world, actuation_mode
         self.control_dt, self.substeps = control_dt, checks.substeps(control_dt, physics_dt)
         self.physics_dt = control_dt / self.substeps
         self.device, self.dtype = available_device(device), dtype
@@ -188,6 +194,8 @@ class QuadrotorSimulator(Simulator):
         g, c, dt = self._geometry, self._constants, self.physics_dt
         s = dynamics.unpack(self._state)
         self._last_velocity = s.velocity
+        if self.drones_per_world > 1:
+            c = among(c, s.position, self.drones_per_world)
         near = self._near_ground(s)
         for command in commands:
             if self.actuation_mode == "ctbr":

@@ -16,14 +16,14 @@ from robots.description import GRAVITY, Quadrotor, Robot
 from robots.errors import TetherError, unknown
 from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
-from sim.action_delay import history_length, shares, takeover_times
-from sim.battery import drawn, voltage
+from sim.action_delay import history_length
 from sim.devices import available_device
 from sim.downwash import among
-from sim.ground import REACH_M, touching
-from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, Parameters, constants, geometry, nominal
+from sim.ground import REACH_M
+from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, nominal
+from sim.quadrotor_core import Derived, QuadrotorCore, split
 from sim.quadrotor_dynamics import State
-from sim.rate_loop import control, rate_loop, rotor_speeds
+from sim.rate_loop import rotor_speeds
 from sim.simulator import Simulator
 
 MODES = ("ctbr", "rotor_thrusts")
@@ -85,18 +85,16 @@ class QuadrotorSimulator(Simulator):
         self.control_dt, self.substeps = control_dt, checks.substeps(control_dt, physics_dt)
         self.physics_dt = control_dt / self.substeps
         self.device, self.dtype = available_device(device), dtype
-        self._geometry = geometry(self.robot, self.physics_dt, self.device, dtype)
-        self._loop = rate_loop(self.robot, self.physics_dt, self.device, dtype)
+        self._core = QuadrotorCore(self.robot, actuation_mode, control_dt, self.substeps, self.device, dtype)
+        self._sensors = {sensor.name for sensor in robot.sensors}
         signals = robot.actuation(actuation_mode)
         self._lower, self._upper, self._safe = (
             self._column([value for signal in signals for value in getattr(signal, name)]) for name in ("lower", "upper", "safe")
         )
-        self._lowest, self._highest = (self._column(values) for values in checks.bounds())
         self._rest = self._resting()
         self._state = self._rest.expand(-1, num_envs).clone()
         self._last_velocity = torch.zeros_like(self._state[:3])
         self._history = self._safe.expand(history_length(control_dt), -1, num_envs).clone()
-        self._takeover = takeover_times(control_dt, self.substeps).to(self.device, dtype)
         self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
@@ -107,16 +105,12 @@ class QuadrotorSimulator(Simulator):
         return torch.tensor(values, device=self.device, dtype=self.dtype).unsqueeze(1)
 
     def _resting(self) -> Tensor:
-        hover = rotor_speeds(self._loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
+        hover = rotor_speeds(self._core.loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
         return torch.cat((self._column([1.0] + [0.0] * 11 + [1.0]), hover, self._column([0.0] * 3)))
 
     def _refresh(self) -> None:
         """Recompute what depends on parameters and wrench."""
-        p = Parameters(*self._parameters.split(list(PARAMETER_WIDTHS.values())))
-        self._constants = constants(self.robot, self._geometry, p, self._force, self._torque, self._given)
-        self._centre_of_mass, self._initial_charge = p.centre_of_mass, p.battery_charge
-        if self._given.delay:
-            self._shares = shares(p.action_delay[0], self._takeover, self.physics_dt)
+        self._derived: Derived = self._core.derive(self._parameters, self._force, self._torque, self._given)
 
     # --- state ---
 
@@ -134,53 +128,24 @@ class QuadrotorSimulator(Simulator):
             self._feature_major(state[name], width, name) if name in state else default
             for (name, width), default in zip(RESET_WIDTHS.items(), rest, strict=True)
         ]
-        charge = self._initial_charge if self._given.battery else None
-        start = State(*rows)._replace(orientation=dynamics.normalised(rows[0]), charge=charge)
-        packed = torch.where(mask, dynamics.pack(self._about_centre_of_mass(start, 1.0)), self._state)
-        checks.check_values(packed.isfinite(), RESET_WIDTHS | {"battery_charge": 1}, "state", "is not finite")
-        self._state = packed
-        self._history = torch.where(mask, self._safe, self._history)
-        self._last_velocity = torch.where(mask, dynamics.unpack(packed).velocity, self._last_velocity)
-
-    def _about_centre_of_mass(self, s: State, sign: float) -> State:
-        """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
-        if not self._given.offset:
-            return s
-        matrix, c = dynamics.rotation(self._geometry, s.orientation), self._centre_of_mass
-        position, velocity = (matrix * c).sum(1), (matrix * torch.linalg.cross(s.rate, c, dim=0)).sum(1)
-        return s._replace(position=torch.add(s.position, position, alpha=sign), velocity=torch.add(s.velocity, velocity, alpha=sign))
+        charge = split(self._parameters).battery_charge if self._given.battery else None
+        new = State(*rows)._replace(charge=charge)
+        kept = (self._state, self._history, self._last_velocity)
+        packed, history, velocity, finite = self._core.place(mask, new, *kept, self._safe, self._derived.centre_of_mass)
+        checks.check_values(finite, lambda: packed.isfinite(), RESET_WIDTHS | {"battery_charge": 1}, "state", "is not finite")
+        self._state, self._history, self._last_velocity = packed, history, velocity
 
     def signals(self) -> dict[str, Tensor]:
         """See `Simulator.signals`."""
-        s = self._about_centre_of_mass(dynamics.unpack(self._state), -1.0)
-        return {
-            "position_base_in_world": s.position.t(),
-            "orientation_base_in_world": s.orientation.t(),
-            "linear_velocity_base_in_world": s.velocity.t(),
-            "angular_velocity_base_in_base": s.rate.t(),
-        }
+        return {name: value for name, value in self.privileged().items() if name in self._sensors}
 
     def privileged(self) -> dict[str, Tensor]:
         """`signals`, ``rotor_speeds`` (normalised), ``rate_integral``, ``linear_acceleration_base_in_world`` (of the centre of mass, mean
         over the last `step`) and ``ground_contact`` (bool ``[num_envs, 1]``); with a battery also ``state_of_charge`` (0…1) and
         ``battery_voltage`` [V].
         """
-        s = dynamics.unpack(self._state)
-        matrix = dynamics.rotation(self._geometry, s.orientation)
-        contact = touching(s.position, matrix, self._geometry.hubs, self.robot.contact_radius_m)
-        return self.signals() | {
-            "rotor_speeds": s.rotor_speed.t(),
-            "rate_integral": s.rate_integral.t(),
-            "linear_acceleration_base_in_world": ((s.velocity - self._last_velocity) / self.control_dt).t(),
-            "ground_contact": contact.unsqueeze(1),
-            **self._battery(s),
-        }
-
-    def _battery(self, s: State) -> dict[str, Tensor]:
-        b = self._constants.supply
-        if b is None or s.charge is None:
-            return {}
-        return {"state_of_charge": s.charge.t(), "battery_voltage": voltage(b, s.charge, drawn(b, s.rotor_speed)).t()}
+        measured: dict[str, Tensor] = self._core.measure(self._state, self._last_velocity, self._derived)
+        return measured
 
     def detach(self) -> None:
         """Cut the state off the graph that led to it; for truncated back-propagation."""
@@ -191,34 +156,26 @@ class QuadrotorSimulator(Simulator):
     def step(self, actuation: Tensor) -> None:
         """See `Simulator.step`. Actuation is clipped to the robot's bounds and takes effect after the environment's delay."""
         commands = self._commands(actuation)
-        g, c, dt = self._geometry, self._constants, self.physics_dt
-        s = dynamics.unpack(self._state)
+        near = self._near_ground()
+        s, constants = dynamics.unpack(self._state), self._derived.constants
         self._last_velocity = s.velocity
         if self.drones_per_world > 1:
-            c = among(c, s.position, self.drones_per_world)
-        near = self._near_ground(s)
-        for command in commands:
-            if self.actuation_mode == "ctbr":
-                command, integral = control(self._loop, s.rate, s.rate_integral, command)
-                s = s._replace(rate_integral=integral)
-            s = dynamics.substep(g, c, dt, s, command, near)
-        s = s._replace(orientation=dynamics.normalised(s.orientation))
-        self._state = dynamics.pack(s)
+            constants = among(constants, s.position, self.drones_per_world)
+        (self._state,) = self._core.advance((self._state,), (self._derived.shares,), (commands, constants, near))
 
-    def _commands(self, actuation: Tensor) -> list[Tensor]:
-        """What the inner loop (``ctbr``) or the motors (rotor speeds) are told in each sub-step, ``[4, n]`` each."""
+    def _commands(self, actuation: Tensor) -> Tensor:
+        """The latest commands, newest first, ``[history, 4, n]``."""
         command = self._feature_major(actuation, 4, "actuation").clamp(self._lower, self._upper)
         if self.device.type == "cpu" and not math.isfinite(command.detach().sum().item()):
             bad = (~actuation.isfinite()).any(1).nonzero().flatten().tolist()
             raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
         self._history = torch.cat((command.unsqueeze(0), self._history[:-1]))
-        delayed = (self._shares * self._history).sum(1).unbind() if self._given.delay else (command,)
-        told = [rotor_speeds(self._loop, each) for each in delayed] if self.actuation_mode == "rotor_thrusts" else list(delayed)
-        return told if self._given.delay else told * self.substeps
+        return self._history
 
-    def _near_ground(self, s: State) -> bool:
+    def _near_ground(self) -> bool:
         """Whether to compute the ground: nobody falls through the metre above its reach in a step. On a GPU always: asking would wait."""
-        return self.device.type != "cpu" or bool(s.position[2].detach().amin() < 2.0 * REACH_M)
+        height = dynamics.unpack(self._state).position[2].detach()
+        return self.device.type != "cpu" or bool(height.amin() < 2.0 * REACH_M)
 
     # --- parameters and wrenches ---
 
@@ -239,26 +196,16 @@ class QuadrotorSimulator(Simulator):
         checks.check_names(parameters, PARAMETER_WIDTHS, "parameter")
         given = self._given.and_by(parameters)
         checks.check_battery(given, self.robot)
-        rows = list(self._parameters.split(list(PARAMETER_WIDTHS.values())))
-        for index, (name, width) in enumerate(PARAMETER_WIDTHS.items()):
-            if name in parameters:
-                one = name == "thrust_scale" and parameters[name].shape[1:] == (1,)
-                rows[index] = self._feature_major(parameters[name], 1 if one else width, name).expand(width, -1)
-        packed = torch.where(mask, torch.cat(rows), self._parameters)
-        checks.check_values((packed > self._lowest) & (packed < self._highest), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
-        base = self._about_centre_of_mass(dynamics.unpack(self._state), -1.0)
-        self._given, self._parameters = given, packed
+        new = {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
+        packed, good, state = self._core.randomize(mask, new, self._parameters, self._state, self._derived.centre_of_mass, given)
+        checks.check_values(good, lambda: self._core.physical(packed), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
+        self._given, self._parameters, self._state = given, packed, state
         self._refresh()
-        if "centre_of_mass" in parameters:
-            self._state = torch.where(mask, dynamics.pack(self._about_centre_of_mass(base, 1.0)), self._state)
-        if given.battery:
-            self._charge(mask if "battery_charge" in parameters else torch.zeros_like(mask))
 
-    def _charge(self, mask: Tensor) -> None:
-        """Batteries in ``mask`` to their initial charge, and all of them when the first one appears."""
-        s = dynamics.unpack(self._state)
-        charge = self._initial_charge if s.charge is None else torch.where(mask, self._initial_charge, s.charge)
-        self._state = dynamics.pack(s._replace(charge=charge))
+    @staticmethod
+    def _columns(name: str, value: Tensor) -> int:
+        """The width of a parameter; one factor may serve all rotors."""
+        return 1 if name == "thrust_scale" and value.shape[1:] == (1,) else PARAMETER_WIDTHS[name]
 
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """See `Simulator.apply_wrench`; both act at the centre of mass."""

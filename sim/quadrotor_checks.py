@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -62,11 +62,14 @@ def check_mask(mask: Tensor, num_envs: int) -> None:
         raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{num_envs}]")
 
 
-def check_values(good: Tensor, widths: Mapping[str, int], kind: str, complaint: str) -> None:
-    """Refuse what is wrong anywhere in ``good`` ``[sum of widths, n]``; on the CPU only, where looking waits for nothing."""
+def check_values(good: Tensor, detail: Callable[[], Tensor], widths: Mapping[str, int], kind: str, complaint: str) -> None:
+    """Refuse an environment that is not ``good`` ``[n]``, for what is wrong in ``detail`` ``[sum of widths, n]``; on the CPU only, where
+    looking waits for nothing.
+    """
     if good.device.type == "cpu" and not good.all():
-        name = [name for name, width in widths.items() for _ in range(width)][int((~good).any(1).nonzero()[0])]
-        worst = (~good).any(0).nonzero().flatten()[:8].tolist()
+        wrong = ~detail()
+        name = [name for name, width in widths.items() for _ in range(width)][int(wrong.any(1).nonzero()[0])]
+        worst = wrong.any(0).nonzero().flatten()[:8].tolist()
         raise TetherError(f"{kind} {name!r} {complaint}{_within(name)} in environments {worst}")
 
 

@@ -26,7 +26,8 @@ class Fused:
     """``function`` as one kernel, forward and backward.
 
     Arguments and results are tensors in nested dicts, tuples and NamedTuples; ``None``, numbers and text among the arguments are fixed
-    when a kernel is made. Tensors that the function reaches in other ways are constants. Every tensor has the same environments along
+    when a kernel is made. Tensors that the function reaches in other ways are constants; results that depend on no argument come back as
+    they were when the kernel was made. Every tensor has the same environments along
     ``batch_axis``, or one row for all. Fewer environments than `BLOCK` are not worth a kernel and run eagerly.
 
     With ``steps`` the function maps ``(carry, of_step, constants)`` to the next carry and runs so many times; tensors in ``of_step`` have
@@ -112,8 +113,10 @@ class _Plan:
         args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
         results: list[Any] = []
         self.structure = flatten(fused.function(*args), results)
-        self.shapes = [self._result_shape(result) for result in results]
-        nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in results)
+        traced = [result for result in results if isinstance(result, Traced)]
+        self.fixed = [None if isinstance(result, Traced) else (result,) for result in results]
+        self.shapes = [self._result_shape(result) for result in traced]
+        nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in traced)
         carry = tuple(node for output in nodes for node in output) if fused.steps else ()
         rows = tuple(int(np.prod(shape)) for shape in shapes)
         body = Body(graph, tuple(roles), rows, tuple(kinds), carry, () if fused.steps else nodes, fused.steps or 1)
@@ -125,10 +128,8 @@ class _Plan:
         shape[self.axis] = 1
         return shape
 
-    def _result_shape(self, result: Any) -> tuple[int, ...]:
+    def _result_shape(self, result: Traced) -> tuple[int, ...]:
         """The shape of a result without its environments."""
-        if not isinstance(result, Traced):
-            raise Untraceable("a result does not depend on the arguments")
         shape = list(result.shape)
         if not shape or shape.pop(self.result_axis) != 1:
             raise Untraceable("a result mixes environments")
@@ -140,7 +141,8 @@ class _Plan:
             outputs: Sequence[Tensor] = _Differentiable.apply(self, count, *tensors)
         else:
             outputs = self.forward([self.rows(tensor, count) for tensor in tensors], count)
-        return unflatten(self.structure, iter(outputs))
+        computed = iter(outputs)
+        return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
 
     def forward(self, tensors: list[Tensor], count: int) -> list[Tensor]:
         """Outputs in the function's shapes; of tensors that are as `rows` leaves them."""

@@ -1,0 +1,151 @@
+"""What the quadrotor engine computes, as pure functions that become fused kernels: `QuadrotorCore`.
+
+Tensors are feature-major, ``[width, n]``, and packed: one for the state of all environments, one for their parameters.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from robots.description import Quadrotor
+from sim import quadrotor_dynamics as dynamics
+from sim.action_delay import shares, takeover_times
+from sim.battery import drawn, voltage
+from sim.fused.fuse import Fused
+from sim.ground import touching
+from sim.quadrotor_checks import bounds
+from sim.quadrotor_constants import PARAMETER_WIDTHS, Constants, Given, Parameters, constants, geometry
+from sim.quadrotor_dynamics import State
+from sim.rate_loop import control, rate_loop, rotor_speeds
+
+
+class Derived(NamedTuple):
+    """What follows from parameters and wrench, computed only when they change.
+
+    Attributes:
+        constants: of a sub-step.
+        centre_of_mass: its offset from the base [m], ``[3, n]``; None while it is nowhere but in the base.
+        shares: of the latest commands in each sub-step, ``[substeps, history, 1, n]``; None while nobody has a delay.
+    """
+
+    constants: Constants
+    centre_of_mass: Tensor | None
+    shares: Tensor | None
+
+
+class QuadrotorCore:
+    """The arithmetic of one robot in one actuation mode at one rate.
+
+    Args:
+        robot, actuation_mode, control_dt, substeps: as in `sim.quadrotor.QuadrotorSimulator`.
+        device, dtype: of every tensor.
+    """
+
+    def __init__(
+        self, robot: Quadrotor, actuation_mode: str, control_dt: float, substeps: int, device: torch.device, dtype: torch.dtype
+    ) -> None:
+        self.robot, self.actuation_mode, self.control_dt = robot, actuation_mode, control_dt
+        self.physics_dt = control_dt / substeps
+        self.geometry = geometry(robot, self.physics_dt, device, dtype)
+        self.loop = rate_loop(robot, self.physics_dt, device, dtype)
+        self.takeover = takeover_times(control_dt, substeps).to(device, dtype)
+        self.lowest, self.highest = (torch.tensor(values, device=device, dtype=dtype).unsqueeze(1) for values in bounds())
+        self.advance = Fused(self._advance, "the quadrotor engine's step", batch_axis=-1, steps=substeps)
+        self.measure = Fused(self._measure, "the quadrotor engine's signals", batch_axis=-1, result_axis=0)
+        self.derive = Fused(self._derive, "the quadrotor engine's constants", batch_axis=-1)
+        self.randomize = Fused(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
+        self.place = Fused(self._place, "the quadrotor engine's reset", batch_axis=-1)
+
+    def _advance(self, carry: tuple[Tensor], of_step: tuple[Tensor | None], constants: tuple[Tensor, Constants, bool]) -> tuple[Tensor]:
+        """One sub-step: (packed state), (shares), (latest commands ``[history, 4, n]`` with the newest first, constants, near ground)."""
+        (packed,), (share,), (commands, c, near_ground) = carry, of_step, constants
+        command = commands[0] if share is None else (share * commands).sum(0)
+        s = dynamics.unpack(packed)
+        if self.actuation_mode == "ctbr":
+            command, integral = control(self.loop, s.rate, s.rate_integral, command)
+            s = s._replace(rate_integral=integral)
+        else:
+            command = rotor_speeds(self.loop, command)
+        s = dynamics.substep(self.geometry, c, self.physics_dt, s, command, near_ground)
+        return (dynamics.pack(s._replace(orientation=dynamics.normalised(s.orientation))),)
+
+    def _measure(self, packed: Tensor, last_velocity: Tensor, derived: Derived) -> dict[str, Tensor]:
+        """`Simulator.privileged` of a packed state; ``last_velocity`` is that of a control step ago ``[3, n]``."""
+        s = dynamics.unpack(packed)
+        base = self.about_centre_of_mass(s, derived.centre_of_mass, -1.0)
+        touched = touching(s.position, dynamics.rotation(self.geometry, s.orientation), self.geometry.hubs, self.robot.contact_radius_m)
+        supply, charge = derived.constants.supply, s.charge
+        battery = {}
+        if supply is not None and charge is not None:
+            battery = {"state_of_charge": charge.t(), "battery_voltage": voltage(supply, charge, drawn(supply, s.rotor_speed)).t()}
+        return {
+            "position_base_in_world": base.position.t(),
+            "orientation_base_in_world": base.orientation.t(),
+            "linear_velocity_base_in_world": base.velocity.t(),
+            "angular_velocity_base_in_base": base.rate.t(),
+            "rotor_speeds": s.rotor_speed.t(),
+            "rate_integral": s.rate_integral.t(),
+            "linear_acceleration_base_in_world": ((s.velocity - last_velocity) / self.control_dt).t(),
+            "ground_contact": touched.unsqueeze(1),
+            **battery,
+        }
+
+    def _derive(self, parameters: Tensor, force: Tensor | None, torque: Tensor | None, given: Given) -> Derived:
+        """From packed parameters, and an external force in the world and torque in the body frame ``[3, n]``."""
+        p = split(parameters)
+        return Derived(
+            constants=constants(self.robot, self.geometry, p, force, torque, given),
+            centre_of_mass=p.centre_of_mass if given.offset else None,
+            shares=shares(p.action_delay[0], self.takeover, self.physics_dt) if given.delay else None,
+        )
+
+    def _randomize(
+        self, mask: Tensor, new: dict[str, Tensor], parameters: Tensor, packed: Tensor, centre_of_mass: Tensor | None, given: Given
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Packed parameters with ``new`` ones where ``mask`` ``[n]`` is set, whether they are physical ``[n]``, and the packed state.
+
+        The base stays where it is if its centre of mass moves; a battery that is given a charge has it at once.
+        """
+        rows = dict(zip(PARAMETER_WIDTHS, parameters.split(list(PARAMETER_WIDTHS.values())), strict=True))
+        rows |= {name: value.expand(PARAMETER_WIDTHS[name], -1) for name, value in new.items()}
+        changed = torch.where(mask, torch.cat(list(rows.values())), parameters)
+        s, p = dynamics.unpack(packed), split(changed)
+        if "centre_of_mass" in new:
+            base = self.about_centre_of_mass(s, centre_of_mass, -1.0)
+            s = self.about_centre_of_mass(base, p.centre_of_mass, 1.0)
+        if given.battery:
+            full = p.battery_charge if s.charge is None else torch.where(mask, p.battery_charge, s.charge)
+            s = s._replace(charge=full if s.charge is None or "battery_charge" in new else s.charge)
+        return changed, self.physical(changed).all(0), dynamics.pack(s)
+
+    def physical(self, parameters: Tensor) -> Tensor:
+        """Which packed parameters are within their bounds, bool ``[width, n]``."""
+        return (parameters > self.lowest) & (parameters < self.highest)
+
+    def _place(
+        self, mask: Tensor, new: State, packed: Tensor, history: Tensor, last_velocity: Tensor, safe: Tensor, centre_of_mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """State, history of commands and last velocity with those of an episode's start where ``mask`` ``[n]`` is set, and whether the
+        start is finite ``[n]``; ``new`` is about the base, ``safe`` the command ``[4, 1]`` that was given before it.
+        """
+        start = self.about_centre_of_mass(new._replace(orientation=dynamics.normalised(new.orientation)), centre_of_mass, 1.0)
+        state = torch.where(mask, dynamics.pack(start), packed)
+        velocity = torch.where(mask, start.velocity, last_velocity)
+        return state, torch.where(mask, safe, history), velocity, state.isfinite().all(0)
+
+    def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:
+        """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
+        if centre_of_mass is None:
+            return s
+        matrix = dynamics.rotation(self.geometry, s.orientation)
+        position = (matrix * centre_of_mass).sum(1)
+        velocity = (matrix * torch.linalg.cross(s.rate, centre_of_mass, dim=0)).sum(1)
+        return s._replace(position=torch.add(s.position, position, alpha=sign), velocity=torch.add(s.velocity, velocity, alpha=sign))
+
+
+def split(parameters: Tensor) -> Parameters:
+    """Packed parameters ``[width, n]`` by name."""
+    return Parameters(*parameters.split(list(PARAMETER_WIDTHS.values())))

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
+from sim.fused.fuse import Fused
 from sim.quaternions import PRODUCT, quadratic
 
 QUATERNION = ("w", "x", "y", "z")
+
+
+class Errors(NamedTuple):
+    """Of one reading, ``[num_envs, sum of widths]``: bias, standard deviation of the noise, and standard normal numbers."""
+
+    bias: Tensor
+    noise: Tensor
+    drawn: Tensor
 
 
 class SensorModel:
@@ -42,7 +51,8 @@ class SensorModel:
         self.widths = {sensor.name: 3 if sensor.channels == QUATERNION else sensor.size for sensor in sensors}
         self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
-        self._noise, self._bias = torch.zeros(2, num_envs, total, device=device, dtype=dtype)
+        self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
+        self._begin = Fused(_begun, "the start of sensors")
         self._delay = torch.zeros(num_envs, 1, device=device, dtype=torch.long)
         self._fresh = torch.ones(num_envs, 1, device=device, dtype=torch.bool)
         self._history = torch.zeros(max_delay + 1, num_envs, sum(s.size for s in sensors), device=device, dtype=dtype)
@@ -70,8 +80,8 @@ class SensorModel:
         if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
         rows = mask.unsqueeze(1)
-        self._noise = torch.where(rows, self._packed(noise or {}, "noise"), self._noise)
-        self._bias = torch.where(rows, self._packed(bias or {}, "bias"), self._bias)
+        given = [self._columns(values or {}, what) for values, what in ((noise, "noise"), (bias, "bias"))]
+        self._noise, self._bias = self._begin(mask, tuple(given), (self._noise, self._bias))
         self._silent &= not noise and not bias
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
@@ -81,15 +91,16 @@ class SensorModel:
             self._delay = self._delay.masked_fill(rows, 0)
         self._fresh = self._fresh | rows
 
-    def _packed(self, values: Mapping[str, Tensor], what: str) -> Tensor:
+    def _columns(self, values: Mapping[str, Tensor], what: str) -> tuple[Tensor, ...]:
+        """One ``[num_envs, width]`` or ``[1, width]`` a sensor."""
         for name in values:
             if name not in self.widths:
                 raise unknown(f"sensor for {what}", name, list(self.widths))
-        return torch.cat([self._column(values.get(name), width, f"{what} of {name}") for name, width in self.widths.items()], dim=1)
+        return tuple([self._column(values.get(name), width, f"{what} of {name}") for name, width in self.widths.items()])
 
     def _column(self, value: Tensor | None, width: int, what: str) -> Tensor:
         if value is None:
-            return torch.zeros(self.num_envs, width, device=self.device, dtype=self.dtype)
+            return torch.zeros(1, width, device=self.device, dtype=self.dtype)
         if value.shape not in ((self.num_envs, width), (self.num_envs, 1)):
             raise TetherError(f"{what} has shape {list(value.shape)}; expected [{self.num_envs}, {width}] or [{self.num_envs}, 1]")
         return value.to(self.device, self.dtype).expand(-1, width)
@@ -101,18 +112,31 @@ class SensorModel:
             signals: ideal values by sensor name.
             only: bool ``[num_envs]``, environments for which this is a new step; in the others time stands still. All by default.
         """
+        return self.disturbed(self.delayed(signals, only), self.draw())
+
+    def draw(self) -> Errors | None:
+        """The errors of one reading; None while nobody has asked for any."""
+        if self._silent:
+            return None
+        drawn = torch.randn(self._noise.shape[::-1], generator=self.generator, device=self.device, dtype=self.dtype)
+        return Errors(self._bias, self._noise, drawn.t())
+
+    def disturbed(self, values: Mapping[str, Tensor], errors: Errors | None) -> dict[str, Tensor]:
+        """Readings from delayed values; pure, so that it may be part of a fused kernel."""
+        if errors is None:
+            return dict(values)
+        parts = torch.addcmul(errors.bias, errors.noise, errors.drawn).split(list(self.widths.values()), dim=1)
+        return {
+            sensor.name: rotated(values[sensor.name], part, self._product) if sensor.channels == QUATERNION else values[sensor.name] + part
+            for sensor, part in zip(self.sensors, parts, strict=True)
+        }
+
+    def delayed(self, signals: Mapping[str, Tensor], only: Tensor | None = None) -> dict[str, Tensor]:
+        """What the sensors see of ``signals``, each environment as late as it is; arguments as for `read`."""
         missing = [sensor.name for sensor in self.sensors if sensor.name not in signals]
         if missing:
             raise TetherError(f"signals lack {', '.join(missing)}; the engine gives: {', '.join(signals)}")
-        delayed = self._delayed([signals[sensor.name] for sensor in self.sensors], only)
-        if self._silent:
-            return dict(zip(self.widths, delayed, strict=True))
-        drawn = torch.randn(self._noise.shape, generator=self.generator, device=self.device, dtype=self.dtype)
-        errors = torch.addcmul(self._bias, self._noise, drawn).split(list(self.widths.values()), dim=1)
-        return {
-            sensor.name: rotated(value, error, self._product) if sensor.channels == QUATERNION else value + error
-            for sensor, value, error in zip(self.sensors, delayed, errors, strict=True)
-        }
+        return dict(zip(self.widths, self._delayed([signals[sensor.name] for sensor in self.sensors], only), strict=True))
 
     def _delayed(self, values: list[Tensor], only: Tensor | None) -> list[Tensor]:
         if not self.max_delay:
@@ -146,6 +170,17 @@ class SensorModel:
             setattr(self, f"_{name}", state[name].to(current.device, current.dtype, copy=True))
         self._silent = state["silent"]
         self.generator.set_state(state["generator"])
+
+
+def _begun(mask: Tensor, given: tuple[tuple[Tensor, ...], ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Columns joined, where ``mask`` ``[n]`` is set."""
+    rows = mask.unsqueeze(1)
+    return tuple([torch.where(rows, joined(columns, values), values) for columns, values in zip(given, old, strict=True)])
+
+
+def joined(columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
+    """Columns side by side, with as many rows as ``like``."""
+    return torch.cat([column.expand(like.shape[0], -1) for column in columns], dim=1)
 
 
 def rotated(quaternion: Tensor, vector: Tensor, product: Tensor) -> Tensor:

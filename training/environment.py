@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from robots.errors import TetherError
-from sim.sensors import SensorModel
+from sim.fused.fuse import Fused
+from sim.sensors import Errors, SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
 
@@ -20,7 +21,8 @@ class EnvironmentStep(NamedTuple):
 
     Attributes:
         sensors, command: what the policy sees next; of the new episode where one began.
-        rewards: by term; the reward is their sum.
+        rewards: by term.
+        reward: their sum.
         terminated: ended by failure. truncated: ran out of time. Never both.
         state: privileged signals after the step, before any reset.
         tracking_error: the task's error after the step, before any reset.
@@ -29,9 +31,20 @@ class EnvironmentStep(NamedTuple):
     sensors: dict[str, Tensor]
     command: dict[str, Tensor]
     rewards: dict[str, Tensor]
+    reward: Tensor
     terminated: Tensor
     truncated: Tensor
     state: dict[str, Tensor]
+    tracking_error: Tensor
+
+
+class Judged(NamedTuple):
+    """What a step looks like and is worth: fields of `EnvironmentStep`."""
+
+    sensors: dict[str, Tensor]
+    rewards: dict[str, Tensor]
+    reward: Tensor
+    terminated: Tensor
     tracking_error: Tensor
 
 
@@ -65,12 +78,17 @@ class Environment:
         sensors = [task.robot.sensor(name) for name in task.sensors]
         delay = round(max(suite.observation_delay_s or (0.0,)) * task.rate_hz)
         self.sensor_model = SensorModel(sensors, self.num_envs, self.generator, self.device, max_delay=delay)
+        self._judge = Fused(self._judged, f"a step of {task.name}")
+        self._disturbed = Fused(self.sensor_model.disturbed, "sensors")
+        self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
+        self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
+        self._select = Fused(_selected, "the choice between old and new episodes")
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self.skipped = torch.zeros_like(self.age)  # steps of the age that were never flown
         self.resting = task.actuate(torch.zeros(self.num_envs, task.action_size, device=self.device))
         self.previous_actuation = dict(self.resting)
-        self.starts: Start = task.sample(suite, self.num_envs, self.generator)
+        self.starts: Start = self._sample()
         self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
         self.episode = self.starts
         self.asked: Signals = self.starts.command
@@ -89,17 +107,17 @@ class Environment:
         if (mask & self.used).any():
             self._draw()
         self.used = self.used | mask
-        self.episode = _merge(mask, self.starts, self.episode)
+        self.episode = self._select(mask, _kept(self.starts), _kept(self.episode))
         self.simulator.randomize(mask, self.starts.parameters)
         self.simulator.reset(mask, self.starts.state)
         delay = None if self.starts.sensor_delay_s is None else (self.starts.sensor_delay_s * self.task.rate_hz).round().long().flatten()
         self.sensor_model.reset(mask, noise=self.starts.sensor_noise, delay=delay)
         self.age, self.skipped = torch.where(mask, 0, self.age), torch.where(mask, 0, self.skipped)
         self._ask()
-        self.previous_actuation = _where(mask, self.resting, self.previous_actuation)
+        self.previous_actuation = self._select(mask, self.resting, self.previous_actuation)
         self._disturb(mask)
-        reading = self._look(mask)
-        self.sensors = _where(mask, reading, self.sensors) if self.sensors else reading
+        reading = self._disturbed(self._look(mask), self.sensor_model.draw())
+        self.sensors = self._select(mask, reading, self.sensors) if self.sensors else reading
         return self.sensors, self.command
 
     def stagger(self, steps: int) -> None:
@@ -120,20 +138,30 @@ class Environment:
         self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
         self.age = self.age + 1
         self._ask()
-        self.sensors = self._look()
-        state = self.state
-        transition = Transition(state, self.asked, actuation, self.previous_actuation)
-        rewards, terminated = self.task.rewards(transition), self.task.terminated(transition)
-        truncated = (self.age >= self.episode_steps) & ~terminated
-        error = self.task.tracking_error(state, self.asked)
-        self.previous_actuation = dict(actuation)
-        if self.auto_reset and (done := terminated | truncated).any():
+        values, state = self._look(), self.state
+        errors = self.sensor_model.draw()
+        seen: Judged = self._judge(state, values, errors, dict(self.asked), dict(actuation), self.previous_actuation)
+        truncated = (self.age >= self.episode_steps) & ~seen.terminated
+        self.sensors, self.previous_actuation = seen.sensors, dict(actuation)
+        if self.auto_reset and (done := seen.terminated | truncated).any():
             self.reset(done)
-        return EnvironmentStep(self.sensors, self.command, rewards, terminated, truncated, state, error)
+        return EnvironmentStep(
+            self.sensors, self.command, seen.rewards, seen.reward, seen.terminated, truncated, state, seen.tracking_error
+        )
+
+    def _judged(
+        self, state: Signals, values: Signals, errors: Errors | None, command: Signals, actuation: Signals, previous_actuation: Signals
+    ) -> Judged:
+        """Readings, and what the task says of a step; pure."""
+        transition = Transition(state, command, actuation, previous_actuation)
+        error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
+        reward = sum(rewards.values(), torch.zeros_like(error))
+        return Judged(self.sensor_model.disturbed(values, errors), rewards, reward, self.task.terminated(transition), error)
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
-        return self.task.privileged_observation(self.state, self.simulator.parameters(), self.asked)
+        observation: Tensor = self._privileged(self.state, self.simulator.parameters(), dict(self.asked))
+        return observation
 
     def detach(self) -> None:
         """Cut everything off the graph that led to it, for truncated back-propagation; `TetherError` on a simulator without gradients."""
@@ -174,18 +202,22 @@ class Environment:
         if self.episode.reference is None:
             self.asked = self.episode.command
         else:
-            self.asked = self.task.command_at(self.episode, ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1))
+            self.asked = self._command_at(self.episode, ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1))
 
     def _look(self, begun: Tensor | None = None) -> dict[str, Tensor]:
-        """Take in the simulator's state, and read the sensors; between steps, of the episodes just ``begun`` ``[num_envs]``."""
+        """Take in the simulator's state; what the sensors see of it, between steps of the episodes just ``begun`` ``[num_envs]``."""
         self.state = self.simulator.privileged()
         signals = self.state if all(name in self.state for name in self.task.sensors) else self.simulator.signals()
-        return self.sensor_model.read(signals, begun)
+        return self.sensor_model.delayed(signals, begun)
 
     def _draw(self) -> None:
         """Draw new starts, one for every environment."""
-        self.starts = self.task.sample(self.suite, self.num_envs, self.generator)
+        self.starts = self._sample()
         self.used = ~self.everyone
+
+    def _sample(self) -> Start:
+        """Starts for all environments, laid out as kernels read them."""
+        return Start(*_laid_out(tuple(self.task.sample(self.suite, self.num_envs, self.generator))))
 
     def _disturb(self, mask: Tensor) -> None:
         """Apply the constant force, and draw the first gust from its stationary distribution."""
@@ -211,24 +243,28 @@ def _detached(signals: Signals) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in signals.items()}
 
 
-def _where(mask: Tensor, new: Signals, old: Signals) -> dict[str, Tensor]:
-    column = mask.unsqueeze(1)
-    return {name: torch.where(column, value, old[name]) for name, value in new.items()}
+def _selected(mask: Tensor, new: Any, old: Any) -> Any:
+    """``new`` where ``mask`` ``[n]`` is set, ``old`` elsewhere, in nested dicts and tuples."""
+    if new is None or old is None:
+        return None
+    if isinstance(new, Mapping):
+        return {name: _selected(mask, value, old[name]) for name, value in new.items()}
+    if isinstance(new, tuple):
+        parts = [_selected(mask, *pair) for pair in zip(new, old, strict=True)]
+        return type(new)(*parts)
+    return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
-def _merge(mask: Tensor, new: Start, old: Start) -> Start:
-    """What `Environment` needs of the current episodes: ``new`` where ``mask`` is set, ``old`` elsewhere."""
-    wind = {name: value for name, value in new.parameters.items() if name == "wind"}
-    return Start(
-        state={},
-        parameters=_where(mask, wind, old.parameters),
-        command=_where(mask, new.command, old.command),
-        sensor_noise={},
-        force_in_world=_where_given(mask, new.force_in_world, old.force_in_world),
-        gust_m_s=_where_given(mask, new.gust_m_s, old.gust_m_s),
-        reference=None if new.reference is None or old.reference is None else _where(mask, new.reference, old.reference),
-    )
+def _kept(start: Start) -> Start:
+    """What `Environment` needs of an episode while it lasts."""
+    wind = {name: value for name, value in start.parameters.items() if name == "wind"}
+    return start._replace(state={}, parameters=wind, sensor_noise={}, sensor_delay_s=None)
 
 
-def _where_given(mask: Tensor, new: Tensor | None, old: Tensor | None) -> Tensor | None:
-    return None if new is None or old is None else torch.where(mask.unsqueeze(1), new, old)
+def _laid_out(value: Any) -> Any:
+    """The same values with environments contiguous in memory."""
+    if isinstance(value, Mapping):
+        return {name: _laid_out(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple([_laid_out(item) for item in value])
+    return value if value is None else value.movedim(0, -1).contiguous().movedim(-1, 0)

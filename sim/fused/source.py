@@ -123,7 +123,7 @@ def forward(body: Body, real: str) -> str:
 
 def output_kinds(body: Body) -> list[str]:
     """``real`` or ``bool`` for every output tensor."""
-    return ["bool" if all(node.is_boolean for node in output) else "real" for output in body.outputs] or ["real"] * len(
+    return ["bool" if output and all(node.is_boolean for node in output) else "real" for output in body.outputs] or ["real"] * len(
         body.tensors("carry")
     )
 

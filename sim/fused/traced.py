@@ -118,6 +118,8 @@ def _call(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
     result = function(*(_array(arg) for arg in args), **{key: _array(value) for key, value in kwargs.items()})
     if isinstance(result, tuple):
         return tuple(first._new(part) for part in result)
+    if isinstance(result, int):
+        return result
     return first._new(result)
 
 

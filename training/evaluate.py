@@ -138,7 +138,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         if observer:
             observer(state, command, actuation)
         step = environment.step(actuation)
-        sensors = step.sensors
+        sensors, command = step.sensors, step.command
         history.append(alive)
         reward = torch.stack([*step.rewards.values()]).sum(0).cpu().numpy()
         returns += np.where(alive & np.isfinite(reward), reward, 0.0)

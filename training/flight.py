@@ -23,12 +23,14 @@ BAR = "{desc} {bar} {n:.0f} of {total:.0f} s, {remaining} left"
 
 
 class Flight:
-    """Activates, holds the dead-man switch, and gives the goals in turn, each for an equal share of the time.
+    """Activates, holds the dead-man switch, and commands: the goals in turn, each for an equal share of the time, or what the episode asks.
+
+    A command is given when it changes: one that stands still once, one that moves at every reading.
 
     Args:
         policy: what flies.
         suite, seed, seconds, simulator: see `SimDriver`.
-        goals: points ``[3]`` to visit in turn; empty for the episode's own command.
+        goals: points ``[3]`` to visit in turn; empty for the episode's own command, which may move.
         config: guard thresholds.
 
     Raises:
@@ -52,9 +54,9 @@ class Flight:
         self.about = {"suite": suite, "seed": seed, "seconds": seconds, "simulator": simulator}
         self.driver = SimDriver(policy, suite=suite, seed=seed, seconds=seconds, simulator=simulator)
         self.robot = registry.robot(policy.contract.robot)
-        self._commands: list[dict[str, np.ndarray]] = [{GOAL: goal} for goal in goals] or [self.driver.command]
+        self._goals = list(goals)
         self._seconds = seconds
-        self._given = -1
+        self._given: dict[str, np.ndarray] = {}
 
     def record(self, path: Path, *, progress: bool = False) -> dict[str, Any]:
         """Fly once, recording to ``path`` and, if asked, showing a progress bar; what happened, as plain values."""
@@ -73,16 +75,18 @@ class Flight:
         bar.update(reading.receipt_s - bar.n)
         self._refused(runtime)
         runtime.enable(reading.receipt_s)
-        due = min(int(self.driver.time_s / self._seconds * len(self._commands)), len(self._commands) - 1)
-        if due > self._given:
-            self._given = due
-            self.driver.command = self._commands[due]
-            for name, value in self._commands[due].items():
+        if self._goals:
+            due = min(int(self.driver.time_s / self._seconds * len(self._goals)), len(self._goals) - 1)
+            self.driver.command = {GOAL: self._goals[due]}
+        command = self.driver.command
+        if not all(np.array_equal(value, self._given.get(name)) for name, value in command.items()):
+            self._given = command
+            for name, value in command.items():
                 runtime.on_command(name, value, reading.receipt_s)
 
     def _refused(self, runtime: Runtime) -> None:
         if runtime.journal.counts["warning.command_refused"]:
-            goal = " ".join(f"{name} {value.tolist()}" for name, value in self._commands[self._given].items())
+            goal = " ".join(f"{name} {value.tolist()}" for name, value in self._given.items())
             limit = runtime.envelope.tightened.limits.distance_m
             raise TetherError(f"the command {goal} is refused: it is more than {limit:g} m from the robot; choose a nearer goal")
 

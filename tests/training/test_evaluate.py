@@ -14,10 +14,13 @@ from deploy.policy import Policy
 from deploy.policy.policy import CONTRACT
 from robots.errors import TetherError
 from safety.envelope import Envelope, Violation
+from tasks.track import Track
 from tests.deploy.policy.tamper import json_metadata, resealed
 from training import evaluate as evaluation
 from training.environment import Environment
 from training.evaluate import STATE_LIMITS, evaluate, evaluation_seed, fly, outside_limits, task_of
+from training.export import export_law
+from training.geometric_track import GeometricTrack
 from training.simulators import make_simulator
 
 SHIPPED = Path(__file__).parents[2] / "policies" / "hover_geometric.onnx"
@@ -128,6 +131,16 @@ def test_the_observer_sees_every_step_of_the_first_batch(policy: Policy) -> None
     )
     assert np.stack(states).shape == (600, 3, 3)
     assert not np.array_equal(states[0], states[-1])
+
+
+def test_the_policy_sees_a_command_that_moves(tmp_path: Path) -> None:
+    tracking = Policy.load(export_law(GeometricTrack(Track()), tmp_path / "track.onnx", provenance={"command": "a test"}))
+    task, seen = task_of(tracking), []
+    environment = Environment(
+        task, make_simulator("torch", task, 2), suite=task.suite("nominal"), seed=evaluation_seed(0, 0), auto_reset=False, episode_s=1.0
+    )
+    fly(tracking, environment, lambda state, command, actuation: seen.append(command["goal_position_in_world"][0].numpy()))
+    np.testing.assert_allclose((seen[-1] - seen[0])[0], 2 * np.sin(2 * np.pi / 6 * 0.99), atol=1e-4)
 
 
 # ---- what counts

@@ -13,11 +13,15 @@ import pytest
 from cli.main import main
 from deploy.policy import Policy, PolicyOutput
 from deploy.record import read_log
+from deploy.replay.outcome import judge_file
 from deploy.runtime import State
 from robots import registry
 from robots.errors import TetherError
 from safety.rules import built_in, judge
+from tasks.track import Track
+from training.export import export_law
 from training.flight import Flight
+from training.geometric_track import GeometricTrack
 
 SHIPPED = Path(__file__).parents[2] / "policies" / "hover_geometric.onnx"
 
@@ -26,6 +30,13 @@ SHIPPED = Path(__file__).parents[2] / "policies" / "hover_geometric.onnx"
 def policy() -> Policy:
     """The shipped geometric hover controller."""
     return Policy.load(SHIPPED)
+
+
+@pytest.fixture(scope="module")
+def tracking(tmp_path_factory: pytest.TempPathFactory) -> Policy:
+    """The geometric tracking controller."""
+    path = tmp_path_factory.mktemp("policy") / "track.onnx"
+    return Policy.load(export_law(GeometricTrack(Track()), path, provenance={"command": "a test"}))
 
 
 def test_it_recovers_and_holds(policy: Policy, tmp_path: Path) -> None:
@@ -62,6 +73,26 @@ def test_goals_are_visited_in_turn(policy: Policy, tmp_path: Path) -> None:
     position, command = log.block("sensor.position_base_in_world"), log.block("command.goal_position_in_world")
     np.testing.assert_array_equal(command[[0, 599, 600]], [goals[0], goals[0], goals[1]])
     np.testing.assert_allclose(position[[599, 1199]], goals, atol=0.05)
+
+
+def test_a_moving_reference_is_followed_and_recorded(tracking: Policy, tmp_path: Path) -> None:
+    result = Flight(tracking, suite="nominal", seed=0, seconds=7.0).record(tmp_path / "a.mcap")
+    assert result["completed"]
+    assert result["final_error"] < 0.08
+    log = read_log(tmp_path / "a.mcap")
+    goal, velocity = log.block("command.goal_position_in_world"), log.block("command.goal_velocity_in_world")
+    np.testing.assert_allclose(goal[650, 0] - goal[0, 0], 2 * np.sin(2 * np.pi / 6 * 6.5), atol=1e-4)
+    np.testing.assert_allclose((goal[402] - goal[400]) / 0.02, velocity[401], atol=1e-2)
+    robot = registry.robot(tracking.contract.robot)
+    assert {judge(rule, log.columns, 0.01).verdict for rule in built_in(tracking.contract, robot)} == {"satisfied"}
+    assert judge_file(tmp_path / "a.mcap", tracking, (), page=True).report.verdict == "pass"
+
+
+def test_a_tracking_policy_flies_to_goals_too(tracking: Policy, tmp_path: Path) -> None:
+    goals = [np.array([0.0, 0.0, 6.0])]
+    result = Flight(tracking, suite="nominal", seed=0, seconds=6.0, goals=goals).record(tmp_path / "a.mcap")
+    assert result["final_error"] < 0.05
+    assert not read_log(tmp_path / "a.mcap").block("command.goal_velocity_in_world").any()
 
 
 class Failing:

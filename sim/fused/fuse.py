@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sim.fused.build import BuildError
 from sim.fused.graph import Graph, Untraceable
-from sim.fused.kernel import Kernel
+from sim.fused.kernel import Kernel, Rows
 from sim.fused.source import BLOCK, Body
 from sim.fused.traced import Traced
 
@@ -140,40 +140,28 @@ class _Plan:
         if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
             outputs: Sequence[Tensor] = _Differentiable.apply(self, count, *tensors)
         else:
-            outputs = self.forward([self.rows(tensor, count) for tensor in tensors], count)
+            outputs = self.forward([self.rows(tensor, count, self.axis) for tensor in tensors], count)
         computed = iter(outputs)
         return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
 
-    def forward(self, tensors: list[Tensor], count: int) -> list[Tensor]:
-        """Outputs in the function's shapes; of tensors that are as `rows` leaves them."""
-        outputs = self.kernel.forward(self.addressed(tensors, count), count)
+    def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
+        """Outputs in the function's shapes."""
+        outputs = self.kernel.forward(inputs, count)
         return [shaped(output, shape, self.result_axis) for output, shape in zip(outputs, self.shapes, strict=True)]
 
-    def addressed(self, tensors: Sequence[Tensor], count: int) -> list[tuple[Tensor, int]]:
-        """Every tensor with the distance of its rows."""
-        return [(tensor, self.row_stride(tensor, count, self.axis)) for tensor in tensors]
-
-    def rows(self, tensor: Tensor, count: int, axis: int | None = None) -> Tensor:
+    def rows(self, tensor: Tensor, count: int, axis: int) -> Rows:
         """The tensor itself if a kernel can read it as it lies in memory, else a copy in which rows of environments are contiguous."""
-        axis = self.axis if axis is None else axis
-        if self.row_stride(tensor, count, axis) >= 0:
-            return tensor
-        shape = list(tensor.shape)
+        shape, strides = tensor.shape, tensor.stride()
+        if shape[axis] == count and strides[axis] == 1:
+            if len(strides) == 2:
+                return tensor, strides[1 + axis]
+            spacing = 0 if len(strides) == 1 else self._even(*((shape[1:], strides[1:]) if axis == 0 else (shape[:-1], strides[:-1])))
+            if spacing >= 0:
+                return tensor, spacing
         if shape[axis] not in (1, count):
             raise ValueError(f"{shape[axis]} and {count} environments in one call")
-        shape[axis] = count
-        tensor = tensor.expand(shape)
-        flat = tensor.reshape(count, -1).t() if axis == 0 else tensor.reshape(-1, count)
-        return shaped(flat.contiguous(), shape[1:] if axis == 0 else shape[:-1], axis)
-
-    def row_stride(self, tensor: Tensor, count: int, axis: int) -> int:
-        """Elements from one row to the next; −1 if environments are not contiguous or rows not evenly spaced."""
-        strides = tensor.stride()
-        if tensor.shape[axis] != count or strides[axis] != 1:
-            return -1
-        if len(strides) <= 2:
-            return strides[1 + axis] if len(strides) == 2 else 0
-        return self._even(tensor.shape[1:], strides[1:]) if axis == 0 else self._even(tensor.shape[:-1], strides[:-1])
+        wide = tensor.movedim(axis, -1)
+        return wide.expand(*wide.shape[:-1], count).contiguous(), count
 
     @staticmethod
     def _even(shape: Sequence[int], strides: Sequence[int]) -> int:
@@ -200,12 +188,13 @@ class _Differentiable(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, plan: _Plan, count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run, and keep the inputs; the backward kernel computes everything else again."""
-        rows = [plan.rows(tensor, count) for tensor in tensors]
+        inputs = [plan.rows(tensor, count, plan.axis) for tensor in tensors]
         ctx.plan, ctx.count, ctx.shapes = plan, count, [tensor.shape for tensor in tensors]
-        ctx.wanted = tuple(k for k, needed in enumerate(ctx.needs_input_grad[2:]) if needed)
+        ctx.spacing = [spacing for _, spacing in inputs]
+        ctx.wanted = tuple([k for k, needed in enumerate(ctx.needs_input_grad[2:]) if needed])
         plan.kernel.prepare(ctx.wanted)
-        ctx.save_for_backward(*rows)
-        outputs = plan.forward(rows, count)
+        ctx.save_for_backward(*[tensor for tensor, _ in inputs])
+        outputs = plan.forward(inputs, count)
         ctx.mark_non_differentiable(*[output for output in outputs if not output.is_floating_point()])
         return tuple(outputs)
 
@@ -214,10 +203,10 @@ class _Differentiable(torch.autograd.Function):
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
         """Gradients of what wants them."""
         plan, count = ctx.plan, ctx.count
-        real = [plan.rows(gradient.to(plan.kernel.dtype), count, plan.result_axis) for gradient in gradients]
-        inputs, seeds = plan.addressed(ctx.saved_tensors, count), [(seed, plan.row_stride(seed, count, plan.result_axis)) for seed in real]
+        inputs = list(zip(ctx.saved_tensors, ctx.spacing, strict=True))
+        seeds = [plan.rows(gradient.to(plan.kernel.dtype), count, plan.result_axis) for gradient in gradients]
         found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, seeds, ctx.wanted, count), strict=True))
-        return None, None, *[_reduced(plan, found[k], shape, ctx.count) if k in found else None for k, shape in enumerate(ctx.shapes)]
+        return None, None, *[_reduced(plan, found[k], shape, count) if k in found else None for k, shape in enumerate(ctx.shapes)]
 
 
 def _reduced(plan: _Plan, rows: Tensor, shape: torch.Size, count: int) -> Tensor:
@@ -255,10 +244,14 @@ def _roles(structure: Any, leaves: list[Any]) -> list[str]:
 
 def flatten(value: Any, leaves: list[Any]) -> Any:
     """Append the leaves of nested dicts and tuples to ``leaves``; returns a hashable description of the structure."""
-    if isinstance(value, Mapping):
+    kind = type(value)
+    if kind is Tensor or value is None:
+        leaves.append(value)
+        return None
+    if kind is dict or isinstance(value, Mapping):
         return dict, tuple(value), tuple([flatten(item, leaves) for item in value.values()])
     if isinstance(value, tuple):
-        return type(value), tuple([flatten(item, leaves) for item in value])
+        return kind, tuple([flatten(item, leaves) for item in value])
     leaves.append(value)
     return None
 

@@ -77,7 +77,30 @@ class Hover(QuadrotorFlight):
             "stop_success": 0.99,
             "actor": {"hidden": (64, 64), "activation": "elu"},
             "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 100, "initial_std": 0.5, "critic_activation": "relu"},
-        }
+        },
+        "shac": {
+            "num_envs": 128,
+            "iterations": 120,
+            "check_from": 100,
+            "check_every": 10,
+            "stop_success": 0.99,
+            "shac": {
+                "horizon": 30,
+                "discount": 0.985,
+                "learning_rate": 1e-2,
+                "halve_every": 40,
+                "critic_learning_rate": 5e-3,
+                "target_rate": 0.8,
+            },
+        },
+        "bptt": {
+            "num_envs": 128,
+            "iterations": 140,
+            "check_from": 100,
+            "check_every": 20,
+            "stop_success": 0.99,
+            "shac": {"horizon": 50, "learning_rate": 1e-2, "halve_every": 40},
+        },
     }
 
     success_m = 0.10

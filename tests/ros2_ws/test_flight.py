@@ -15,6 +15,8 @@ from deploy.policy import Policy
 from deploy.record import read_log
 from deploy.runtime import State
 from robots.crazyflie import crazyflie
+from robots.errors import TetherError
+from tasks.track import Track
 from tests.ros2_ws.helpers import POLICY
 from tether_bringup.flight import fly, robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
@@ -22,6 +24,8 @@ from tether_bringup.witness import Witness
 from tether_ros import qos
 from tether_ros.operator_node import Operator
 from tether_sim.modes import SILENCE_PERIODS
+from training.export import export_law
+from training.geometric_track import GeometricTrack
 
 # A busy test machine misses deadlines that a robot's computer must meet; the guard on them has tests of its own.
 UNHURRIED = {"guards.missed_in_row": 1000, "guards.missed_fraction": 1.0, "guards.clock_trip_periods": 100.0, **scheduling()}
@@ -42,6 +46,21 @@ def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(dom
     assert np.isfinite(recorded.block("actuation")[flown]).all()
     assert height.min() > 0.3
     assert abs(height[-1] - 1.5) < 0.25
+
+
+def test_a_figure_eight_is_streamed_and_followed(domain: None, tmp_path: Path) -> None:
+    policy = export_law(GeometricTrack(Track()), tmp_path / "track.onnx", provenance={"command": "a test"})
+    result = fly(policy, tmp_path / "flight.mcap", seconds=8.0, options=UNHURRIED, eight=True)
+    assert result["distances_m"][0] < 0.25
+    recorded = read_log(tmp_path / "flight.mcap")
+    goal = recorded.block("command.goal_position_in_world")[recorded.columns["state"] == State.POLICY]
+    assert goal[:, 0].max() > 1.9
+    assert recorded.block("command.goal_velocity_in_world").any()
+
+
+def test_a_policy_for_goals_that_stand_still_is_not_sent_a_figure_eight(domain: None, tmp_path: Path) -> None:
+    with pytest.raises(TetherError, match="takes no goal that moves"):
+        fly(POLICY, tmp_path / "flight.mcap", eight=True)
 
 
 def take_off(operator: Operator, witness: Witness, commands: list[JointState]) -> None:

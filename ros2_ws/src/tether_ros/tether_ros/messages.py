@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Vector3Stamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
 from sensor_msgs.msg import JointState
@@ -67,11 +67,18 @@ def goal_from_pose(message: PoseStamped) -> NDArray[np.float64]:
     return np.array((position.x, position.y, position.z))
 
 
+def vector(message: Vector3Stamped) -> NDArray[np.float64]:
+    """A vector in the message's frame."""
+    return np.array((message.vector.x, message.vector.y, message.vector.z))
+
+
 SOURCES: dict[str, tuple[Any, Callable[[Any], Readings]]] = {"odometry": (Odometry, sensors_from_odometry)}
 """Message type and decoder by sensor source; the source is the topic's name."""
 
 COMMANDS: dict[str, tuple[str, Any, Callable[[Any], NDArray[np.float64]]]] = {
     "goal_position_in_world": ("goal_pose", PoseStamped, goal_from_pose),
+    "goal_velocity_in_world": ("goal_velocity", Vector3Stamped, vector),
+    "goal_acceleration_in_world": ("goal_acceleration", Vector3Stamped, vector),
 }
 """Topic, message type and decoder by command name."""
 

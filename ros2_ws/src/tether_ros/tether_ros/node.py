@@ -4,6 +4,7 @@
 |---|---|---|
 | the contract's sources, `odometry` | nav_msgs/Odometry in | the clock source's arrival is a step, answered in its own callback |
 | the contract's commands, `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
+| `goal_velocity`, `goal_acceleration` | geometry_msgs/Vector3Stamped in | likewise, for a policy that follows a moving goal |
 | `actuation` | sensor_msgs/JointState out | stamped with the observation it answers |
 | `failsafe` | std_msgs/Bool out, latched | true asks the robot for its own failsafe |
 | `~/state` | std_msgs/String out, latched | state of the runtime |

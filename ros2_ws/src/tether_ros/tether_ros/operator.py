@@ -1,6 +1,7 @@
 """The operator as a process: configure, activate, hold the dead-man switch, send goals, deactivate.
 
 tether_operator --goal 0 0 1.5 --goal 1 0 1.5 --dwell 4
+tether_operator --goal 0 0 1.5 --figure-eight 18
 """
 
 from __future__ import annotations
@@ -8,8 +9,10 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 
 from tether_ros import process
+from tether_ros.figure_eight import figure_eight
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -20,6 +23,10 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
         "--goal", nargs=3, type=float, action="append", metavar=("X", "Y", "Z"), help="a goal position [m]; may be repeated"
     )
     parser.add_argument("--dwell", type=float, default=4.0, metavar="SECONDS", help="time for each goal (default 4)")
+    parser.add_argument(
+        "--figure-eight", type=float, metavar="SECONDS", help="then stream a figure-eight about the last goal, to a policy that tracks"
+    )
+    parser.add_argument("--rate", type=float, default=100.0, metavar="HZ", help="of the stream (default 100)")
     parser.add_argument("--node", default="policy_node", help="name of the policy node")
     parser.add_argument("--world-frame", default="odom", help="frame of the goals")
     return parser.parse_args(arguments[1:])
@@ -47,6 +54,9 @@ def _fly(options: argparse.Namespace) -> None:
         goals = [tuple(goal) for goal in options.goal or [operator.position]]
         for goal, distance in zip(goals, operator.fly(goals, options.dwell)):
             print(f"goal {goal[0]:g} {goal[1]:g} {goal[2]:g}: {distance:.3f} m away after {options.dwell:g} s")
+        if options.figure_eight:
+            rms = operator.follow(partial(figure_eight, goals[-1]), options.figure_eight, options.rate)
+            print(f"figure-eight: {rms:.3f} m RMS over {options.figure_eight:g} s")
 
 
 def main() -> int:

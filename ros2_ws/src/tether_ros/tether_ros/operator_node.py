@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-from geometry_msgs.msg import PoseStamped
+from geometry_msgs.msg import PoseStamped, Vector3Stamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
 from nav_msgs.msg import Odometry
@@ -20,13 +20,14 @@ from std_srvs.srv import Trigger
 
 from robots.errors import TetherError
 from tether_ros import qos
+from tether_ros.figure_eight import LAP_S, Motion, Vector
 
 ENABLE_HZ = 20.0
 DISCOVERY_S = 15.0
 GREETING_S = 0.5
 SERVICE_S = 30.0  # configuring loads and checks a policy
 
-Point = tuple[float, float, float]
+Point = Vector
 
 
 class Operator:
@@ -62,6 +63,7 @@ class Operator:
         self._lifecycle: Any = self.node.create_client(GetState, f"{target}/get_state")
         self._enable = self.node.create_publisher(Bool, f"{target}/enable", qos.COMMAND)
         self._goal = self.node.create_publisher(PoseStamped, "goal_pose", qos.COMMAND)
+        self._motion = [self.node.create_publisher(Vector3Stamped, f"goal_{what}", qos.COMMAND) for what in ("velocity", "acceleration")]
         self.node.create_subscription(String, f"{target}/state", self._on_state, qos.LATCHED)
         self.node.create_subscription(Odometry, "odometry", self._on_odometry, qos.STATE)
         self.node.create_timer(1.0 / ENABLE_HZ, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -100,6 +102,16 @@ class Operator:
         message.pose.orientation.w = 1.0
         self._goal.publish(message)
 
+    def ask(self, motion: Motion) -> None:
+        """Ask for a goal that moves."""
+        self.goal(motion.position)
+        for publisher, values in zip(self._motion, (motion.velocity, motion.acceleration)):
+            message = Vector3Stamped()
+            message.header.frame_id = self._frame
+            message.header.stamp = self.node.get_clock().now().to_msg()
+            message.vector.x, message.vector.y, message.vector.z = map(float, values)
+            publisher.publish(message)
+
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Spin until ``condition``; raises `TetherError` saying ``what`` did not happen in time."""
         deadline = time.monotonic() + timeout_s
@@ -130,10 +142,28 @@ class Operator:
         for goal in goals:
             self.goal(goal)
             self.dwell(dwell_s)
-            if self.state != "POLICY":
-                raise TetherError(f"the policy lost control: the node is in {self.state}; see /diagnostics")
+            self._in_control()
             distances.append(self.distance(goal))
         return distances
+
+    def follow(self, reference: Callable[[float], Motion], duration_s: float, rate_hz: float) -> float:
+        """Stream a reference, a function of time [s]; RMS distance [m] to it after the first lap, or throughout a shorter flight.
+
+        Raises `TetherError` if the policy loses control.
+        """
+        begin, squares = time.monotonic(), []
+        while (now := time.monotonic() - begin) < duration_s:
+            motion = reference(now)
+            self.ask(motion)
+            if now >= LAP_S or duration_s <= LAP_S:
+                squares.append(self.distance(motion.position) ** 2)
+            self._in_control()
+            self.dwell((math.floor(now * rate_hz) + 1) / rate_hz - now)
+        return math.sqrt(sum(squares) / len(squares))
+
+    def _in_control(self) -> None:
+        if self.state != "POLICY":
+            raise TetherError(f"the policy lost control: the node is in {self.state}; see /diagnostics")
 
     def distance(self, goal: Point) -> float:
         """From the robot to ``goal`` [m]."""

@@ -15,6 +15,7 @@ from tasks.reference import PEAK_ACCELERATION_M_S2, PEAK_SPEED_M_S, figure_eight
 from tasks.rotation import from_yaw_tilt, multiply, rotation_matrix
 from tasks.task import Memory, Signals, Transition
 from tasks.track import GOAL_ACCELERATION, GOAL_VELOCITY, Track
+from tether_ros.figure_eight import figure_eight as operator_figure_eight
 from training.environment import Environment
 from training.simulators import make_simulator
 
@@ -192,3 +193,13 @@ def test_gradients_are_finite_even_where_every_length_is_zero() -> None:
     total = sum(rewards.values(), task.tracking_error(sensors, command)).sum() + observation.sum() + kept.sum()
     for gradient in torch.autograd.grad(total, leaves):
         assert gradient.isfinite().all()
+
+
+def test_the_operators_figure_eight_is_the_same() -> None:
+    time = torch.linspace(0.0, 7.0, 30).unsqueeze(1)
+    middle = (1.0, 2.0, 3.0)
+    mine = motion(figure_eight(torch.tensor([middle]).repeat(30, 1)), time)
+    theirs = [operator_figure_eight(middle, float(now)) for now in time]
+    for part in ("position", "velocity", "acceleration"):
+        expected = torch.tensor([getattr(motion, part) for motion in theirs])
+        torch.testing.assert_close(getattr(mine, part), expected, rtol=0, atol=1e-5)

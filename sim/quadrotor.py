@@ -17,6 +17,7 @@ from robots.errors import TetherError, unknown
 from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length
+from sim.battery import Supply
 from sim.devices import available_device
 from sim.downwash import among
 from sim.ground import REACH_M
@@ -144,8 +145,22 @@ class QuadrotorSimulator(Simulator):
         over the last `step`) and ``ground_contact`` (bool ``[num_envs, 1]``); with a battery also ``state_of_charge`` (0…1) and
         ``battery_voltage`` [V].
         """
-        measured: dict[str, Tensor] = self._core.measure(self._state, self._last_velocity, self._derived)
+        measured: dict[str, Tensor] = self._core.measure(*self.raw())
         return measured
+
+    def raw(self) -> tuple[Tensor, Tensor, Tensor | None, Supply | None]:
+        """See `Simulator.raw`."""
+        centre, supply = self._derived.centre_of_mass, self._derived.constants.supply
+        return (
+            self._state.t(),
+            self._last_velocity.t(),
+            None if centre is None else centre.t(),
+            None if supply is None else supply._replace(resistance=supply.resistance.t()),
+        )
+
+    def interpret(self, raw: tuple[Tensor, Tensor, Tensor | None, Supply | None]) -> dict[str, Tensor]:
+        """See `Simulator.interpret`."""
+        return self._core.measured(*raw)
 
     def detach(self) -> None:
         """Cut the state off the graph that led to it; for truncated back-propagation."""

@@ -13,7 +13,7 @@ from torch import Tensor
 from robots.description import Quadrotor
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import shares, takeover_times
-from sim.battery import drawn, voltage
+from sim.battery import Supply, drawn, voltage
 from sim.fused.fuse import Fused
 from sim.ground import touching
 from sim.quadrotor_checks import bounds
@@ -54,7 +54,7 @@ class QuadrotorCore:
         self.takeover = takeover_times(control_dt, substeps).to(device, dtype)
         self.lowest, self.highest = (torch.tensor(values, device=device, dtype=dtype).unsqueeze(1) for values in bounds())
         self.advance = Fused(self._advance, "the quadrotor engine's step", batch_axis=-1, steps=substeps)
-        self.measure = Fused(self._measure, "the quadrotor engine's signals", batch_axis=-1, result_axis=0)
+        self.measure = Fused(self.measured, "the quadrotor engine's signals")
         self.derive = Fused(self._derive, "the quadrotor engine's constants", batch_axis=-1)
         self.randomize = Fused(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
         self.place = Fused(self._place, "the quadrotor engine's reset", batch_axis=-1)
@@ -72,15 +72,15 @@ class QuadrotorCore:
         s = dynamics.substep(self.geometry, c, self.physics_dt, s, command, near_ground)
         return (dynamics.pack(s._replace(orientation=dynamics.normalised(s.orientation))),)
 
-    def _measure(self, packed: Tensor, last_velocity: Tensor, derived: Derived) -> dict[str, Tensor]:
-        """`Simulator.privileged` of a packed state; ``last_velocity`` is that of a control step ago ``[3, n]``."""
-        s = dynamics.unpack(packed)
-        base = self.about_centre_of_mass(s, derived.centre_of_mass, -1.0)
+    def measured(self, packed: Tensor, last_velocity: Tensor, centre_of_mass: Tensor | None, supply: Supply | None) -> dict[str, Tensor]:
+        """`Simulator.privileged` of a packed state ``[n, width]``; ``last_velocity`` is that of a control step ago. Pure."""
+        s = dynamics.unpack(packed.t())
+        base = self.about_centre_of_mass(s, None if centre_of_mass is None else centre_of_mass.t(), -1.0)
         touched = touching(s.position, dynamics.rotation(self.geometry, s.orientation), self.geometry.hubs, self.robot.contact_radius_m)
-        supply, charge = derived.constants.supply, s.charge
         battery = {}
-        if supply is not None and charge is not None:
-            battery = {"state_of_charge": charge.t(), "battery_voltage": voltage(supply, charge, drawn(supply, s.rotor_speed)).t()}
+        if supply is not None and s.charge is not None:
+            supply = supply._replace(resistance=supply.resistance.t())
+            battery = {"state_of_charge": s.charge.t(), "battery_voltage": voltage(supply, s.charge, drawn(supply, s.rotor_speed)).t()}
         return {
             "position_base_in_world": base.position.t(),
             "orientation_base_in_world": base.orientation.t(),
@@ -88,7 +88,7 @@ class QuadrotorCore:
             "angular_velocity_base_in_base": base.rate.t(),
             "rotor_speeds": s.rotor_speed.t(),
             "rate_integral": s.rate_integral.t(),
-            "linear_acceleration_base_in_world": ((s.velocity - last_velocity) / self.control_dt).t(),
+            "linear_acceleration_base_in_world": (s.velocity.t() - last_velocity) / self.control_dt,
             "ground_contact": touched.unsqueeze(1),
             **battery,
         }

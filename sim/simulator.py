@@ -48,7 +48,15 @@ class Simulator(abc.ABC):
 
     @abc.abstractmethod
     def privileged(self) -> dict[str, Tensor]:
-        """What only simulation knows: full state, contacts, wrenches."""
+        """What only simulation knows: full state, contacts, wrenches; `signals` are part of it."""
+
+    def raw(self) -> Any:
+        """What `interpret` turns into `privileged`: tensors ``[num_envs, …]`` in nested tuples and dicts."""
+        return self.privileged()
+
+    def interpret(self, raw: Any) -> dict[str, Tensor]:
+        """`privileged` from `raw`; pure, so that it can be fused with what is made of it."""
+        return dict(raw)
 
     @abc.abstractmethod
     def parameters(self) -> dict[str, Tensor]:

@@ -41,6 +41,7 @@ class EnvironmentStep(NamedTuple):
 class Judged(NamedTuple):
     """What a step looks like and is worth: fields of `EnvironmentStep`."""
 
+    state: dict[str, Tensor]
     sensors: dict[str, Tensor]
     rewards: dict[str, Tensor]
     reward: Tensor
@@ -138,9 +139,10 @@ class Environment:
         self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
         self.age = self.age + 1
         self._ask()
-        values, state = self._look(), self.state
+        late = self._look() if self.sensor_model.max_delay else None
         errors = self.sensor_model.draw()
-        seen: Judged = self._judge(state, values, errors, dict(self.asked), dict(actuation), self.previous_actuation)
+        seen: Judged = self._judge(self.simulator.raw(), late, errors, dict(self.asked), dict(actuation), self.previous_actuation)
+        self.state = state = seen.state
         truncated = (self.age >= self.episode_steps) & ~seen.terminated
         self.sensors, self.previous_actuation = seen.sensors, dict(actuation)
         if self.auto_reset and (done := seen.terminated | truncated).any():
@@ -150,13 +152,15 @@ class Environment:
         )
 
     def _judged(
-        self, state: Signals, values: Signals, errors: Errors | None, command: Signals, actuation: Signals, previous_actuation: Signals
+        self, raw: Any, late: Signals | None, errors: Errors | None, command: Signals, actuation: Signals, previous_actuation: Signals
     ) -> Judged:
-        """Readings, and what the task says of a step; pure."""
+        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given."""
+        state = self.simulator.interpret(raw)
         transition = Transition(state, command, actuation, previous_actuation)
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
         reward = sum(rewards.values(), torch.zeros_like(error))
-        return Judged(self.sensor_model.disturbed(values, errors), rewards, reward, self.task.terminated(transition), error)
+        values = late or {name: state[name] for name in self.task.sensors}
+        return Judged(state, self.sensor_model.disturbed(values, errors), rewards, reward, self.task.terminated(transition), error)
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
@@ -207,8 +211,7 @@ class Environment:
     def _look(self, begun: Tensor | None = None) -> dict[str, Tensor]:
         """Take in the simulator's state; what the sensors see of it, between steps of the episodes just ``begun`` ``[num_envs]``."""
         self.state = self.simulator.privileged()
-        signals = self.state if all(name in self.state for name in self.task.sensors) else self.simulator.signals()
-        return self.sensor_model.delayed(signals, begun)
+        return self.sensor_model.delayed(self.state, begun)
 
     def _draw(self) -> None:
         """Draw new starts, one for every environment."""

@@ -26,6 +26,7 @@ from training.environment import Environment
 from training.episodes import EpisodeStatistics
 from training.learned_law import LearnedLaw, Percept, perceptron
 from training.normalizer import RunningNormalizer
+from training.pilot import Pilot
 
 
 @dataclass(frozen=True)
@@ -181,12 +182,13 @@ class PPO:
         if environment.auto_reset:
             raise TetherError("PPO resets environments itself: build the environment with auto_reset=False")
         self.law, self.environment, self.config = law, environment, config
+        self.pilot = Pilot(law)
         self.device = environment.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.sensors, self.command = environment.reset()
         environment.stagger(config.horizon)
         self.memory = law.initial_memory(environment.num_envs, self.device)
-        size = self.critic_observation(law.perceive(self.sensors, self.command, self.memory)).shape[1]
+        size = self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory)).shape[1]
         self.critic_normalizer = RunningNormalizer(size).to(self.device)
         self.return_normalizer = RunningNormalizer(1).to(self.device)
         self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
@@ -230,7 +232,7 @@ class PPO:
             if not math.isfinite(steps[-1].reward.sum()):
                 raise NotFinite("reward", _stacked(steps))
         observations, critic_observations, actions, means, rewards, done = _stacked(steps)
-        last = self.critic_observation(self.law.perceive(self.sensors, self.command, self.memory))
+        last = self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory))
         return Rollout(
             observations=observations,
             critic_observations=torch.cat([critic_observations, last.unsqueeze(0)]),
@@ -244,13 +246,13 @@ class PPO:
     def advance(self, noise: Tensor) -> Step:
         """One control step of every environment, and new episodes where one ended."""
         law, environment, age = self.law, self.environment, self.environment.age
-        percept = law.perceive(self.sensors, self.command, self.memory)
+        percept = self.pilot.perceive(self.sensors, self.command, self.memory)
         critic_observation = self.critic_observation(percept)
         mean, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
-        output = law.act(percept, mean + noise, recurrent)
+        output = self.pilot.act(percept, mean + noise, recurrent)
         step = environment.step(output.actuation)
         self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
-        reward, done = sum(step.rewards.values(), torch.zeros_like(step.tracking_error)), step.terminated | step.truncated
+        reward, done = step.reward, step.terminated | step.truncated
         self.episodes.record(age, reward, step.tracking_error)
         if done.any():
             self.episodes.finish(age, step.terminated, step.truncated)
@@ -265,7 +267,7 @@ class PPO:
 
     def final_value(self) -> Tensor:
         """Value ``[num_envs]`` of the present states, before any reset."""
-        return self.value(self.critic_observation(self.law.perceive(self.sensors, self.command, self.memory)))
+        return self.value(self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory)))
 
     def value(self, critic_observation: Tensor) -> Tensor:
         """V ``[…]`` in the units of the reward."""

@@ -33,6 +33,7 @@ from training.episodes import EpisodeStatistics
 from training.gradient_health import GradientHealth
 from training.learned_law import LearnedLaw, perceptron
 from training.normalizer import RunningNormalizer
+from training.pilot import Pilot
 from training.ppo import NotFinite, advantages, clip_gradient
 
 
@@ -157,6 +158,7 @@ class SHAC:
             raise TetherError("SHAC resets environments itself: build the environment with auto_reset=False")
         environment.detach()
         self.law, self.environment, self.config = law, environment, config
+        self.pilot = Pilot(law)
         self.device = environment.device
         self.generator = torch.Generator(self.device).manual_seed(seed)
         self.sensors, self.command = environment.reset()
@@ -240,22 +242,21 @@ class SHAC:
     def advance(self, offset: Offsets, running: Tensor) -> Step:
         """One control step of every environment; those whose episode has ended rest."""
         law = self.law
-        percept = law.perceive(self.sensors, self.command, self.memory)
+        percept = self.pilot.perceive(self.sensors, self.command, self.memory)
         action, recurrent = law.actor(law.normalizer(percept.observation), percept.recurrent)
         if law.actor.recurrent_size:
             recurrent = recurrent + offset.recurrent
-        output = law.act(percept, torch.where(running.unsqueeze(1), action + offset.action, 0.0), recurrent)
+        output = self.pilot.act(percept, torch.where(running.unsqueeze(1), action + offset.action, 0.0), recurrent)
         step = self.environment.step(output.actuation)
         self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
-        reward = sum(step.rewards.values(), torch.zeros_like(step.tracking_error))
         seen = (percept.observation, percept.recurrent)
-        return Step(*seen, reward, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
+        return Step(*seen, step.reward, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
 
     def critic_observations(self, observations: Tensor, states: list[dict[str, Tensor]], commands: list[dict[str, Tensor]]) -> Tensor:
         """The actor's observations and what only simulation knows ``[horizon + 1, num_envs, size]``; nothing without a critic."""
         if not self.has_critic:
             return observations.new_empty(0)
-        last = self.law.perceive(self.sensors, self.command, self.memory).observation
+        last = self.pilot.perceive(self.sensors, self.command, self.memory).observation
         parameters = _joined([self.environment.simulator.parameters()] * len(states))
         privileged = self.law.task.privileged_observation(_joined(states), parameters, _joined(commands))
         return torch.cat([torch.cat([observations, last.unsqueeze(0)]), privileged.view(len(states), len(last), -1)], dim=2)

@@ -176,6 +176,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "tanh": _tanh,
     "sigmoid": lambda x: _add(0.5, _mul(0.5, _tanh(_mul(0.5, x)))),
     "abs": _abs,
+    "sign": lambda x: _where(_lt(x, 0.0), -1.0, _where(_lt(0.0, x), 1.0, 0.0)),
     "clamp": _clamp,
     "clip": _clamp,
     "minimum": _minimum,

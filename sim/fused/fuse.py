@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import warnings
@@ -147,7 +148,7 @@ class _Plan:
     def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
         """Outputs in the function's shapes."""
         outputs = self.kernel.forward(inputs, count)
-        return [shaped(output, shape, self.result_axis) for output, shape in zip(outputs, self.shapes, strict=True)]
+        return [shaped(*output, shape, count, self.result_axis) for output, shape in zip(outputs, self.shapes, strict=True)]
 
     def rows(self, tensor: Tensor, count: int, axis: int) -> Rows:
         """The tensor itself if a kernel can read it as it lies in memory, else a copy in which rows of environments are contiguous."""
@@ -174,12 +175,12 @@ class _Plan:
         return strides[-1]
 
 
-def shaped(rows: Tensor, shape: Sequence[int], axis: int) -> Tensor:
-    """A view of rows ``[prod(shape), n]`` with ``shape`` and the environments along ``axis``."""
+def shaped(buffer: Tensor, offset: int, shape: Sequence[int], count: int, axis: int) -> Tensor:
+    """The view of rows in ``buffer`` that has ``shape`` and the environments along ``axis``."""
+    strides = [count * math.prod(shape[k + 1 :]) for k in range(len(shape))]
     if axis == 0:
-        flat = rows.t()
-        return flat if len(shape) == 1 else flat.unflatten(1, shape) if shape else flat[:, 0]
-    return rows if len(shape) == 1 else rows.view(*shape, rows.shape[1])
+        return buffer.as_strided((count, *shape), (1, *strides), offset)
+    return buffer.as_strided((*shape, count), (*strides, 1), offset)
 
 
 class _Differentiable(torch.autograd.Function):
@@ -209,11 +210,10 @@ class _Differentiable(torch.autograd.Function):
         return None, None, *[_reduced(plan, found[k], shape, count) if k in found else None for k, shape in enumerate(ctx.shapes)]
 
 
-def _reduced(plan: _Plan, rows: Tensor, shape: torch.Size, count: int) -> Tensor:
+def _reduced(plan: _Plan, found: tuple[Tensor, int], shape: torch.Size, count: int) -> Tensor:
     """A gradient in the shape of its input, summed over environments that shared one row."""
-    lead = list(shape)
-    lead.pop(plan.axis)
-    full = shaped(rows, lead, plan.axis)
+    lead = shape[1:] if plan.axis == 0 else shape[:-1]
+    full = shaped(*found, lead, count, plan.axis)
     return full if shape[plan.axis] == count else full.sum(plan.axis, keepdim=True)
 
 

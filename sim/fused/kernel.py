@@ -15,7 +15,7 @@ from sim.fused.source import Body, backward, forward, output_kinds
 SMALLEST_SHARE = 1024  # environments that a thread must have to be worth starting
 THREADS_PER_BLOCK = 128  # of a GPU
 Rows = tuple[Tensor, int]  # a tensor, and the distance from one of its rows to the next
-Run = Callable[[Sequence[Rows], Sequence[Rows], int], None]
+Run = Callable[[Sequence[Rows], Sequence[tuple[Tensor, int]], int], None]
 
 
 class Kernel:
@@ -30,9 +30,13 @@ class Kernel:
     def __init__(self, body: Body, dtype: torch.dtype, device: torch.device) -> None:
         self.body, self.dtype, self.device = body, dtype, device
         self.real = {torch.float32: "float", torch.float64: "double"}[dtype]
-        self.kinds = output_kinds(body)
         results = [len(output) for output in body.outputs] or [body.rows[tensor] for tensor in body.tensors("carry")]
-        self.shapes = list(zip(results, [torch.bool if kind == "bool" else dtype for kind in self.kinds], strict=True))
+        self.totals: dict[torch.dtype, int] = {}
+        self.places: list[tuple[torch.dtype, int]] = []
+        for rows, kind in zip(results, output_kinds(body), strict=True):
+            own = torch.bool if kind == "bool" else dtype
+            self.places.append((own, self.totals.get(own, 0)))
+            self.totals[own] = self.totals.get(own, 0) + rows
         self._forward = self._program(forward(body, self.real))
         self._backward: dict[tuple[int, ...], Callable[[], Run]] = {}
 
@@ -44,19 +48,21 @@ class Kernel:
         if wanted not in self._backward:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
-    def forward(self, inputs: Sequence[Rows], count: int) -> list[Tensor]:
-        """Outputs ``[rows, n]``."""
-        outputs = [torch.empty(rows, count, dtype=dtype, device=self.device) for rows, dtype in self.shapes]
-        self._forward()(inputs, [(output, count) for output in outputs], count)
+    def forward(self, inputs: Sequence[Rows], count: int) -> list[tuple[Tensor, int]]:
+        """Outputs, each as a buffer and the first of its rows in it; rows have ``count`` elements."""
+        buffers = {dtype: torch.empty(rows * count, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
+        outputs = [(buffers[dtype], offset * count) for dtype, offset in self.places]
+        self._forward()(inputs, outputs, count)
         return outputs
 
-    def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> list[Tensor]:
-        """Gradients ``[rows, n]`` of the inputs ``wanted``, from those of all outputs."""
+    def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> list[tuple[Tensor, int]]:
+        """Gradients of the inputs ``wanted`` from those of all outputs, in the form of outputs."""
         self.prepare(wanted)
         body = self.body
         sizes = [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in wanted]
-        found = [torch.empty(size, count, dtype=self.dtype, device=self.device) for size in sizes]
-        self._backward[wanted]()([*inputs, *gradients], [(gradient, count) for gradient in found], count)
+        buffer = torch.empty(sum(sizes) * count, dtype=self.dtype, device=self.device)
+        found = [(buffer, sum(sizes[:k]) * count) for k in range(len(sizes))]
+        self._backward[wanted]()([*inputs, *gradients], found, count)
         return found
 
 
@@ -70,19 +76,22 @@ class _Processor:
     def __call__(self) -> Run:
         if self._run is None:
             function = self._build.load().run
-            function.restype = None
+            function.restype, function.argtypes = None, [*[ctypes.c_void_p] * 4, ctypes.c_long, ctypes.c_int]
             self._run = lambda inputs, outputs, count: _call(function, inputs, outputs, count)
         return self._run
 
 
-def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
+def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int]], count: int) -> None:
     threads = max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
-    function(*_addresses(inputs), *_addresses(outputs), ctypes.c_long(count), threads)
-
-
-def _addresses(tensors: Sequence[Rows]) -> tuple[Any, Any]:
-    size = len(tensors)
-    return (ctypes.c_void_p * size)(*[t.data_ptr() for t, _ in tensors]), (ctypes.c_long * size)(*[stride for _, stride in tensors])
+    given, spacing, places = len(inputs), [stride for _, stride in inputs], [t.data_ptr() + offset * t.itemsize for t, offset in outputs]
+    function(
+        (ctypes.c_void_p * given)(*[t.data_ptr() for t, _ in inputs]),
+        (ctypes.c_long * given)(*spacing),
+        (ctypes.c_void_p * len(places))(*places),
+        (ctypes.c_long * len(places))(*[count] * len(places)),
+        count,
+        threads,
+    )
 
 
 class _Graphics:
@@ -97,6 +106,8 @@ class _Graphics:
     def __call__(self) -> Run:
         return self._launch
 
-    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
-        arguments = [item for rows in (*inputs, *outputs) for item in rows]
+    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int]], count: int) -> None:
+        arguments: list[Any] = [item for rows in inputs for item in rows]
+        for buffer, offset in outputs:
+            arguments += [buffer[offset:], count]
         self._kernel(((count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK, 1, 1), (THREADS_PER_BLOCK, 1, 1), (*arguments, count))

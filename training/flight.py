@@ -79,7 +79,7 @@ class Flight:
             due = min(int(self.driver.time_s / self._seconds * len(self._goals)), len(self._goals) - 1)
             self.driver.command = {GOAL: self._goals[due]}
         command = self.driver.command
-        if not all(np.array_equal(value, self._given.get(name)) for name, value in command.items()):
+        if not self._given or not all(np.array_equal(value, self._given[name]) for name, value in command.items()):
             self._given = command
             for name, value in command.items():
                 runtime.on_command(name, value, reading.receipt_s)

@@ -133,7 +133,7 @@ def test_goals_and_what_cannot_be_carried() -> None:
     np.testing.assert_array_equal(messages.goal_from_pose(over_the_wire(pose)), [1.0, -2.0, 0.5])
     with pytest.raises(TetherError, match="unknown sensor source 'lidar'; choose one of: odometry"):
         messages.source("lidar")
-    with pytest.raises(TetherError, match="unknown command 'velocity'; choose one of: .*goal_position_in_world"):
+    with pytest.raises(TetherError, match=r"unknown command 'velocity'; choose one of: .*goal_position_in_world"):
         messages.command("velocity")
     with pytest.raises(TetherError, match="different names"):
         messages.ActuationEncoder((CTBR[0], CTBR[0]))

@@ -56,13 +56,18 @@ def draw(report: Mapping[str, Any], path: Path) -> None:
     axes.set_xlabel("environments")
     axes.set_ylabel("physics steps per second")
     machine, row = report["machine"], groups[0]["rows"][0]
-    where = f"{machine['cpu']}, {machine['cores_used']} cores" if report["device"] == "cpu" else str(report.get("gpu", report["device"]))
+    where = f"{machine['cpu']}, {cores(machine['cores_used'])}" if report["device"] == "cpu" else str(report.get("gpu", report["device"]))
     axes.set_title(f"Quadrotor physics, {1e3 * row['case']['physics_dt']:g} ms steps, {row['substeps']} a call; {where}", fontsize=10)
     axes.grid(True, which="major", linewidth=0.5, alpha=0.4)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False, fontsize=9)
     figure.savefig(path, dpi=160)
     pyplot.close(figure)
+
+
+def cores(count: int) -> str:
+    """In words."""
+    return "one core" if count == 1 else f"{count} cores"
 
 
 def group_metric(groups: list[Mapping[str, Any]]) -> str:

@@ -131,6 +131,11 @@ def _flatten(x: np.ndarray, start_dim: int = 0, end_dim: int = -1) -> np.ndarray
     return x.reshape(*x.shape[:start_dim], -1, *x.shape[end + 1 :])
 
 
+def _unflatten(x: np.ndarray, dim: int, sizes: Sequence[int]) -> np.ndarray:
+    axis = dim % x.ndim
+    return x.reshape(*x.shape[:axis], *sizes, *x.shape[axis + 1 :])
+
+
 def _full(x: np.ndarray, value: Any) -> np.ndarray:
     filled = np.empty(x.shape, dtype=object)
     filled[...] = value
@@ -228,6 +233,10 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "view": lambda x, *sizes: x.reshape(_sizes(sizes)),
     "reshape": lambda x, *sizes: x.reshape(_sizes(sizes)),
     "flatten": _flatten,
+    "unflatten": _unflatten,
+    "movedim": lambda x, source, destination: np.moveaxis(x, source, destination),
+    "narrow": lambda x, dim, start, length: np.take(x, range(start, start + length), axis=dim),
+    "outer": lambda a, b: _mul(a[:, None], b[None, :]),
     "expand": _expand,
     "expand_as": lambda x, other: np.broadcast_to(x, other.shape),
     "repeat": lambda x, *sizes: np.tile(x, _sizes(sizes)),

@@ -1,6 +1,6 @@
 """Batched quadrotors in torch: the default engine for flight, differentiable, on any device.
 
-Equations and integrator: `sim.quadrotor_dynamics`; inner body-rate loop: `sim.rate_loop`; ground: `sim.ground`.
+Equations and integrator: `sim.quadrotor_dynamics`; inner loop: `sim.rate_loop`; around it: `sim.ground`, `sim.battery`, `sim.downwash`.
 """
 
 from __future__ import annotations

@@ -10,13 +10,15 @@ import itertools
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from benchmarks.peers.workers.protocol import Case
 from benchmarks.sim import describe, synchroniser, throughput
 from robots import registry
 from robots.errors import TetherError
+from sim.fused.fuse import Fused
 from sim.quadrotor import QuadrotorSimulator
-from tasks.task import Memory, Task
+from tasks.task import Memory, Signals, Task
 from training.environment import Environment
 
 SUITE = "full"
@@ -53,7 +55,7 @@ def loop(
 
 
 class RandomPilot:
-    """Steps an environment under random actions, and takes the observation a policy would."""
+    """Steps an environment under random actions, and takes the observation a policy would, through fused kernels as training does."""
 
     @torch.no_grad()
     def __init__(self, environment: Environment, seed: int) -> None:
@@ -64,17 +66,21 @@ class RandomPilot:
         self.running = torch.ones(environment.num_envs, 1, device=device)
         self.last_action = torch.zeros(shape[1:], device=device)
         self.memory = torch.zeros(environment.num_envs, task.task_memory_size, device=device)
+        self.perceive = Fused(self._perceive, f"the observation of {task.name}")
+        self.actuate = Fused(task.actuate, f"the actuation of {task.name}")
         self.sensors, self.command = environment.reset()
         environment.stagger(STAGGER)
 
     @torch.no_grad()
     def advance(self) -> None:
         """Observe, act."""
-        environment, task = self.environment, self.environment.task
-        started = Memory(self.running, self.last_action * self.running, self.memory * self.running)
-        self.observation, self.memory = task.observe(self.sensors, self.command, started)
+        seen = self.perceive(self.sensors, self.command, self.running, self.last_action, self.memory)
+        self.observation, self.memory = seen
         action = next(self.actions)
-        step = environment.step(task.actuate(action))
-        self.sensors, self.command, self.last_action = step.sensors, step.command, action
-        self.reward = sum(step.rewards.values())
+        step = self.environment.step(self.actuate(action))
+        self.sensors, self.command, self.reward, self.last_action = step.sensors, step.command, step.reward, action
         self.running = (~(step.terminated | step.truncated)).unsqueeze(1).to(self.memory.dtype)
+
+    def _perceive(self, sensors: Signals, command: Signals, running: Tensor, action: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+        """Observation and memory; a new episode has none of the last."""
+        return self.environment.task.observe(sensors, command, Memory(running, action * running, memory * running))

@@ -1,26 +1,101 @@
 #!/bin/sh
-# Every check that wants a GPU, in one go: benchmarks/gpu.sh [DEVICE] [OUT]. Figures go to OUT as JSON; copy them to benchmarks/RESULTS.md with the
-# device's name. `benchmarks/gpu.sh cpu` is the dry run. There is no GPU simulator peer here yet: throughput is given beside the CPU's of the same run.
-set -eu
-cd "$(dirname "$0")/.."
+# Every check that wants a GPU, in one go: benchmarks/gpu.sh [DEVICE] [OUT]. Figures go to OUT as JSON; copy them to benchmarks/RESULTS.md
+# with the device's name. A step that fails is named at the end, in the exit code too, and loses no other step's figures; what it said is in
+# OUT/STEP.log.
+#
+#   benchmarks/gpu.sh              on the GPU; QUICK=1 for short runs
+#   benchmarks/gpu.sh cpu --quick  the dry run: the same commands, small
+#
+# Environment: QUICK=1; PEERS, the folder with the peers' environments (.venv-peers; `make peers`, then jax with CUDA in its crazyflow/).
+set -u
+cd "$(dirname "$0")/.." || exit 2
+if [ "${2:-}" = --quick ]; then
+    QUICK=1
+    set -- "$1"
+elif [ "${1:-}" = --quick ]; then
+    QUICK=1
+    set --
+fi
 device=${1:-cuda}
 out=${2:-runs/gpu}
-mkdir -p "$out"
+quick=${QUICK:-}
+peers=${PEERS:-.venv-peers}
+failed=""
+mkdir -p "$out" || exit 2
 
-if [ "$device" != cpu ]; then
-    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader | tee "$out/device.txt"
-    python -m pytest -m gpu
+# step NAME COMMAND…: run it, keep its output, remember whether it failed.
+step() {
+    name=$1
+    shift
+    echo "== $name: $*"
+    if "$@" >"$out/$name.log" 2>&1; then
+        tail -n 3 "$out/$name.log"
+    else
+        echo "FAILED ($?): $(tail -n 1 "$out/$name.log")"
+        failed="$failed $name"
+        return 1
+    fi
+}
+
+if [ "$device" = cpu ]; then
+    provider=cpu
+    sizes="512 4096 65536"
+else
+    provider=cuda
+    sizes="512 4096 65536 262144 1048576"
+    step device nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
+    step tests python -m pytest -m gpu
+fi
+seconds=2
+episodes=1000
+short=""
+if [ -n "$quick" ]; then
+    sizes="512 4096"
+    seconds=0.2
+    episodes=20
+    short="num_envs=64 iterations=2 check_every=0"
 fi
 
-tether bench sim --device cpu --num-envs 4096 --json "$out/bench_cpu.json"
-sizes="512 4096 65536"
-[ "$device" = cpu ] || sizes="$sizes 262144 1048576"
-# shellcheck disable=SC2086  # one word a size
-tether bench sim --device "$device" --num-envs $sizes --json "$out/bench_$device.json"
+# Lists of words below are split on purpose.
+# shellcheck disable=SC2086
+step bench_cpu tether bench sim --device cpu --num-envs 4096 --seconds "$seconds" --json "$out/bench_cpu.json"
+# shellcheck disable=SC2086
+step bench_sim tether bench sim --device "$device" --num-envs $sizes --seconds "$seconds" --json "$out/bench_sim_$device.json"
+# shellcheck disable=SC2086
+step bench_env tether bench env --device "$device" --num-envs $sizes --seconds "$seconds" --json "$out/bench_env_$device.json"
 
-tether train hover --device "$device" --run-dir "$out/hover" --json "$out/train.json"
-tether export "$out/hover" -o "$out/hover.onnx"
-provider=cpu; [ "$device" = cpu ] || provider=cuda
-tether inspect "$out/hover.onnx" --provider "$provider" --json "$out/inspect.json"
-tether evaluate "$out/hover.onnx" --suite full --episodes 1000 --device "$device" --json "$out/evaluate.json"
+if [ ! -x "$peers/crazyflow/bin/python" ]; then
+    echo "== peers: not measured, there is no $peers/crazyflow; build it with: make peers"
+elif [ "$device" != cpu ] && ! "$peers/crazyflow/bin/python" -c 'import jax; jax.devices("gpu")' >/dev/null 2>&1; then
+    echo "== peers: not measured on the GPU, the jax in $peers/crazyflow sees none; install there: jax[cuda12] of the pinned version"
+else
+    only="physics environment throughput"
+    [ -z "$quick" ] || only=physics
+    # shellcheck disable=SC2086
+    step peers python -m benchmarks.peers --device "$device" --venv "$peers" --peers crazyflow --only $only --num-envs $sizes \
+        --seconds "$seconds" --json "$out/peers_$device.json"
+fi
+
+# train TASK ALGORITHM: train, export, inspect, evaluate; what needs an earlier one is left out when that failed.
+train() {
+    run=$1_$2
+    rm -rf "${out:?}/$run"
+    # shellcheck disable=SC2086
+    step "train_$run" tether train "$1" --algorithm "$2" --device "$device" --run-dir "$out/$run" \
+        --json "$out/train_$run.json" $short || return
+    step "export_$run" tether export "$out/$run" -o "$out/$run.onnx" || return
+    step "inspect_$run" tether inspect "$out/$run.onnx" --provider "$provider" --json "$out/inspect_$run.json"
+    step "evaluate_$run" tether evaluate "$out/$run.onnx" --suite full --episodes "$episodes" --device "$device" \
+        --json "$out/evaluate_$run.json"
+}
+
+for algorithm in ppo shac bptt; do
+    train hover "$algorithm"
+done
+train track shac
+
 echo "figures: $out"
+if [ -n "$failed" ]; then
+    echo "failed:$failed" >&2
+    exit 1
+fi

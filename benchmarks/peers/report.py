@@ -84,9 +84,18 @@ def text(report: Mapping[str, Any]) -> str:
     parts += [table(group) for group in report["groups"] if group["kind"] != "throughput"]
     if sweep := [group for group in report["groups"] if group["kind"] == "throughput" and group["rows"]]:
         parts.append(f"**Physics steps/s over environments**\n\n{sweep_table(sweep)}")
+    notes = [f"- {row['label']}: {said}" for group in report["groups"] for row in group["rows"] for said in own_warnings(row)]
+    if notes:
+        parts.append("Ours said:\n" + "\n".join(notes))
     if report["missing"]:
         parts.append("Not measured:\n" + "\n".join(f"- {item['peer']}: {item['reason']}" for item in report["missing"]))
     return "\n\n".join(parts)
+
+
+def own_warnings(row: Mapping[str, Any]) -> Sequence[str]:
+    """What our engine warned of while it was built: that it runs eagerly, for example."""
+    warnings: Sequence[str] = row.get("warnings", ()) if row["engine"] == OURS else ()
+    return warnings
 
 
 def human(value: float) -> str:

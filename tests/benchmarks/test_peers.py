@@ -79,11 +79,13 @@ def test_what_was_not_measured_leaves_no_ratio() -> None:
 def test_the_report_reads_as_tables(physics: dict[str, Any]) -> None:
     sweep = [result(cases.throughput("cpu", count, 10), {"ctbr": [1.0]}) for count in (1, 4)]
     missing = [{"peer": "zeppelin", "reason": "too light"}]
+    sweep[0]["rows"][0]["warnings"] = ["running eagerly"]
     machine = {"cpu": "abacus", "cores": 2, "cores_used": 1, "load_average_at_start": 0.5}
     text = report.text({"machine": machine, "groups": [physics, *sweep], "missing": missing})
     assert "abacus, 1 of 2 cores" in text
     assert "| crazyflow | first_principles, body_rate, euler | euler | 5.12 k | 0.75 × (ctbr, rk4) |" in text
     assert "| environments | tether ctbr |" in text
+    assert "- ctbr: running eagerly" in text
     assert "- zeppelin: too light" in text
 
 

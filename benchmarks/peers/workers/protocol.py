@@ -13,6 +13,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any, NamedTuple
@@ -76,8 +77,11 @@ def _answer(
         return {}
     if request["do"] == "measure":
         return {"calls_per_second": calls_per_second(cases[request["name"]], request["seconds"])}
-    case = cases[request["name"]] = build(request["case"])
-    calls_per_second(case, 1e-9)
-    calls_per_second(case, 0.1)
-    counts = {"num_envs": case.num_envs, "substeps": case.substeps, "threads": cores()}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", RuntimeWarning)
+        case = cases[request["name"]] = build(request["case"])
+        calls_per_second(case, 1e-9)
+        calls_per_second(case, 0.1)
+    said = [str(warning.message) for warning in caught if issubclass(warning.category, RuntimeWarning)]
+    counts = {"num_envs": case.num_envs, "substeps": case.substeps, "threads": cores(), "warnings": said}
     return counts | {"python": sys.version.split()[0], "versions": versions} | case.info

@@ -121,6 +121,12 @@ class Environment:
         self.sensors = self._select(mask, reading, self.sensors) if self.sensors else reading
         return self.sensors, self.command
 
+    def restart(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Begin everywhere with what ``seed`` draws, as if nothing had been before."""
+        self.generator.manual_seed(seed)
+        self._draw()
+        return self.reset()
+
     def stagger(self, steps: int) -> None:
         """Give every episode a random age, in multiples of ``steps``, so that they do not all end together; commands do not move on."""
         groups = torch.randint(max(self.episode_steps // steps, 1), (self.num_envs,), generator=self.generator, device=self.device)

@@ -21,8 +21,10 @@ from training import checkpoint
 from training.algorithms import make_algorithm
 from training.config import TrainConfig, config_from_dict, differences, make_task
 from training.environment import Environment
+from training.examination import Examination
 from training.learned_law import LearnedLaw
 from training.metrics import Metrics, Progress
+from training.pilot import Pilot
 from training.ppo import NotFinite
 from training.simulators import make_simulator
 from training.wall_clock import since_command_start
@@ -82,6 +84,8 @@ class Run:
         self.law = LearnedLaw(self.task, config.actor).to(config.device)
         environment = make_environment(config, self.task, config.num_envs, config.seed)
         self.algorithm = make_algorithm(config, self.law, environment)
+        checked = make_environment(config, self.task, config.check_episodes, config.seed + CHECK_SEED)
+        self.examine = Examination(Pilot(self.law), checked, config.seed + CHECK_SEED)
         self.best: dict[str, Any] | None = None
         self.interrupted = False
 
@@ -154,7 +158,7 @@ class Run:
 
     def check(self) -> dict[str, float]:
         """Fly the law without exploration noise, always the same episodes, and keep it if it is the best so far."""
-        found = check(self.law, self.config, self.task)
+        found = self.examine()
         rank = (found["success"], -found["tracking_error"])
         if self.best is None or rank > (self.best["check"]["success"], -self.best["check"]["tracking_error"]):
             law = {name: value.clone() for name, value in self.law.state_dict().items()}
@@ -202,26 +206,6 @@ def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int) 
     """Environments on the training distribution; the algorithm resets them."""
     simulator = make_simulator(config.sim, task, num_envs, config.device)
     return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
-
-
-@torch.no_grad()
-def check(law: LearnedLaw, config: TrainConfig, task: Task) -> dict[str, float]:
-    """Success and median final error of ``law`` over ``check_episodes`` whole episodes that training never sees."""
-    environment = make_environment(config, task, config.check_episodes, config.seed + CHECK_SEED)
-    sensors, command = environment.reset()
-    memory = law.initial_memory(config.check_episodes, config.device)
-    failed, errors = ~environment.everyone, []
-    for _ in range(environment.episode_steps):
-        output = law(sensors, command, memory)
-        step = environment.step(output.actuation)
-        sensors, command, memory = step.sensors, step.command, output.memory
-        failed = failed | step.terminated
-        errors.append(step.tracking_error)
-        if (lost := step.terminated).any():
-            sensors, command = environment.reset(lost)
-            memory = memory * (~lost).unsqueeze(1)
-    tracking = torch.stack(errors)
-    return {"success": task.success(tracking, failed).float().mean().item(), "tracking_error": tracking[-1].median().item()}
 
 
 def new_run_dir(directory: Path) -> Path:

@@ -10,7 +10,7 @@ from robots.crazyflie import FAMILY, crazyflie
 from robots.description import GRAVITY, Quadrotor
 from sim.quadrotor import QuadrotorSimulator
 
-STEPS, ENVS = 4, 2
+STEPS, ENVS = 2, 2
 
 
 def rollout(

@@ -269,7 +269,7 @@ def test_not_finite_leaves_the_evidence(tmp_path: Path, monkeypatch: pytest.Monk
 
 def test_stops_when_a_check_is_good_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.2, 0.9, 1.0])
-    monkeypatch.setattr("training.train.check", lambda *_: {"success": next(scores), "tracking_error": 0.1})
+    monkeypatch.setattr("training.examination.Examination.__call__", lambda *_: {"success": next(scores), "tracking_error": 0.1})
     short = {
         "num_envs": 4,
         "iterations": 12,
@@ -287,7 +287,7 @@ def test_stops_when_a_check_is_good_enough(tmp_path: Path, monkeypatch: pytest.M
 
 def test_the_best_check_is_the_law_that_is_loaded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scores = iter([0.5, 0.7, 0.6])
-    monkeypatch.setattr("training.train.check", lambda *_: {"success": next(scores), "tracking_error": 0.1})
+    monkeypatch.setattr("training.examination.Examination.__call__", lambda *_: {"success": next(scores), "tracking_error": 0.1})
     short = {"num_envs": 4, "iterations": 3, "check_from": 0, "check_every": 1, "ppo": {"horizon": 2, "minibatches": 1}}
     train(changed(preset("hover"), short, "test"), tmp_path / "run")
     state = checkpoint.load(tmp_path / "run")

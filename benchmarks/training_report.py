@@ -152,7 +152,7 @@ def draw(results: Sequence[Result], path: Path) -> None:
         axes.grid(True, linewidth=0.5, alpha=0.4)
         axes.spines[["top", "right"]].set_visible(False)
     both[0].set_ylabel("success")
-    both[1].legend(frameon=False, loc="lower right")
+    figure.legend(*both[0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
     figure.suptitle(f"{results[0]['task']}: training (line, range over seeds) and evaluation on `full` (dots)", fontsize=10)
     figure.savefig(path, dpi=160)
     pyplot.close(figure)

@@ -22,7 +22,7 @@ from sim.devices import available_device
 from sim.downwash import among
 from sim.ground import REACH_M
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, nominal
-from sim.quadrotor_core import Derived, QuadrotorCore, split
+from sim.quadrotor_core import Derived, QuadrotorCore, split, with_new
 from sim.quadrotor_dynamics import State
 from sim.rate_loop import rotor_speeds
 from sim.simulator import Simulator
@@ -37,6 +37,11 @@ RESET_WIDTHS = {  # in the order of `State`
     "rotor_speeds": 4,
     "rate_integral": 3,
 }
+
+
+def _finite(mask: Tensor, new: State) -> Tensor:
+    """Which elements of a start are finite, or not asked for, bool ``[width, n]``."""
+    return dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite() | ~mask
 
 
 class QuadrotorSimulator(Simulator):
@@ -131,10 +136,11 @@ class QuadrotorSimulator(Simulator):
         ]
         charge = split(self._parameters).battery_charge if self._given.battery else None
         new = State(*rows)._replace(charge=charge)
-        kept = (self._state, self._history, self._last_velocity)
-        packed, history, velocity, finite = self._core.place(mask, new, *kept, self._safe, self._derived.centre_of_mass)
-        checks.check_values(finite, lambda: packed.isfinite(), RESET_WIDTHS | {"battery_charge": 1}, "state", "is not finite")
-        self._state, self._history, self._last_velocity = packed, history, velocity
+        widths = RESET_WIDTHS | {"battery_charge": 1}
+        checks.check_values(self._core.sound(mask, new), lambda: _finite(mask, new), widths, "state", "is not finite")
+        old = (self._state, self._history, self._last_velocity)
+        placed = self._core.place(mask, old, new, self._safe, self._derived.centre_of_mass)
+        self._state, self._history, self._last_velocity = placed
 
     def signals(self) -> dict[str, Tensor]:
         """See `Simulator.signals`."""
@@ -212,10 +218,21 @@ class QuadrotorSimulator(Simulator):
         given = self._given.and_by(parameters)
         checks.check_battery(given, self.robot)
         new = {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
-        packed, good, state = self._core.randomize(mask, new, self._parameters, self._state, self._derived.centre_of_mass, given)
-        checks.check_values(good, lambda: self._core.physical(packed), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
-        self._given, self._parameters, self._state = given, packed, state
-        self._refresh()
+        good = self._core.acceptable(mask, new, self._parameters)
+        checks.check_values(good, lambda: self._physical(mask, new), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
+        if given.battery and not self._given.battery:
+            self._state = torch.cat((self._state, split(self._parameters).battery_charge))
+        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._derived.centre_of_mass, given)
+        self._parameters, self._state = changed
+        if given == self._given:
+            self._derived = self._core.derive_again(mask, self._derived, self._parameters, self._force, self._torque, given)
+        else:
+            self._given = given
+            self._refresh()
+
+    def _physical(self, mask: Tensor, new: dict[str, Tensor]) -> Tensor:
+        """Which parameters are within their bounds, or not asked for, bool ``[width, n]``."""
+        return self._core.physical(with_new(self._parameters, new)) | ~mask
 
     @staticmethod
     def _columns(name: str, value: Tensor) -> int:

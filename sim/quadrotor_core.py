@@ -14,7 +14,7 @@ from robots.description import Quadrotor
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import shares, takeover_times
 from sim.battery import Supply, drawn, voltage
-from sim.fused.fuse import Fused
+from sim.fused.fuse import Fused, Update
 from sim.ground import touching
 from sim.quadrotor_checks import bounds
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Constants, Given, Parameters, constants, geometry
@@ -56,8 +56,11 @@ class QuadrotorCore:
         self.advance = Fused(self._advance, "the quadrotor engine's step", batch_axis=-1, steps=substeps)
         self.measure = Fused(self.measured, "the quadrotor engine's signals")
         self.derive = Fused(self._derive, "the quadrotor engine's constants", batch_axis=-1)
-        self.randomize = Fused(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
-        self.place = Fused(self._place, "the quadrotor engine's reset", batch_axis=-1)
+        self.derive_again = Update(lambda old, *args: self._derive(*args), "the quadrotor engine's constants", batch_axis=-1)
+        self.acceptable = Fused(self._acceptable, "the quadrotor engine's bounds", batch_axis=-1)
+        self.randomize = Update(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
+        self.sound = Fused(self._sound, "the quadrotor engine's check of a start", batch_axis=-1)
+        self.place = Update(self._place, "the quadrotor engine's reset", batch_axis=-1)
 
     def _advance(self, carry: tuple[Tensor], of_step: tuple[Tensor | None], constants: tuple[Tensor, Constants, bool]) -> tuple[Tensor]:
         """One sub-step: (packed state), (shares), (latest commands ``[history, 4, n]`` with the newest first, constants, near ground)."""
@@ -102,39 +105,43 @@ class QuadrotorCore:
             shares=shares(p.action_delay[0], self.takeover, self.physics_dt) if given.delay else None,
         )
 
+    def _acceptable(self, mask: Tensor, new: dict[str, Tensor], parameters: Tensor) -> Tensor:
+        """Whether ``new`` parameters are physical, or not asked for, bool ``[n]``."""
+        return self.physical(with_new(parameters, new)).all(0) | ~mask
+
     def _randomize(
-        self, mask: Tensor, new: dict[str, Tensor], parameters: Tensor, packed: Tensor, centre_of_mass: Tensor | None, given: Given
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """Packed parameters with ``new`` ones where ``mask`` ``[n]`` is set, whether they are physical ``[n]``, and the packed state.
+        self, old: tuple[Tensor, Tensor], new: dict[str, Tensor], centre_of_mass: Tensor | None, given: Given
+    ) -> tuple[Tensor, Tensor]:
+        """Packed parameters with ``new`` ones, and the packed state; from the ``old`` two.
 
         The base stays where it is if its centre of mass moves; a battery that is given a charge has it at once.
         """
-        rows = dict(zip(PARAMETER_WIDTHS, parameters.split(list(PARAMETER_WIDTHS.values())), strict=True))
-        rows |= {name: value.expand(PARAMETER_WIDTHS[name], -1) for name, value in new.items()}
-        changed = torch.where(mask, torch.cat(list(rows.values())), parameters)
-        s, p = dynamics.unpack(packed), split(changed)
+        changed = with_new(old[0], new)
+        s, p = dynamics.unpack(old[1]), split(changed)
         if "centre_of_mass" in new:
             base = self.about_centre_of_mass(s, centre_of_mass, -1.0)
             s = self.about_centre_of_mass(base, p.centre_of_mass, 1.0)
-        if given.battery:
-            full = p.battery_charge if s.charge is None else torch.where(mask, p.battery_charge, s.charge)
-            s = s._replace(charge=full if s.charge is None or "battery_charge" in new else s.charge)
-        return changed, self.physical(changed).all(0), dynamics.pack(s)
+        if given.battery and "battery_charge" in new:
+            s = s._replace(charge=p.battery_charge)
+        return changed, dynamics.pack(s)
 
     def physical(self, parameters: Tensor) -> Tensor:
         """Which packed parameters are within their bounds, bool ``[width, n]``."""
         return (parameters > self.lowest) & (parameters < self.highest)
 
+    def _sound(self, mask: Tensor, new: State) -> Tensor:
+        """Whether a start is finite, or not asked for, bool ``[n]``."""
+        start = dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation)))
+        return start.isfinite().all(0) | ~mask
+
     def _place(
-        self, mask: Tensor, new: State, packed: Tensor, history: Tensor, last_velocity: Tensor, safe: Tensor, centre_of_mass: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """State, history of commands and last velocity with those of an episode's start where ``mask`` ``[n]`` is set, and whether the
-        start is finite ``[n]``; ``new`` is about the base, ``safe`` the command ``[4, 1]`` that was given before it.
+        self, old: tuple[Tensor, Tensor, Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """State, history of commands and last velocity at an episode's start; ``new`` is about the base, ``safe`` the command ``[4, 1]``
+        that was given before it.
         """
         start = self.about_centre_of_mass(new._replace(orientation=dynamics.normalised(new.orientation)), centre_of_mass, 1.0)
-        state = torch.where(mask, dynamics.pack(start), packed)
-        velocity = torch.where(mask, start.velocity, last_velocity)
-        return state, torch.where(mask, safe, history), velocity, state.isfinite().all(0)
+        return dynamics.pack(start), safe + 0.0 * old[1], start.velocity
 
     def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
@@ -149,3 +156,10 @@ class QuadrotorCore:
 def split(parameters: Tensor) -> Parameters:
     """Packed parameters ``[width, n]`` by name."""
     return Parameters(*parameters.split(list(PARAMETER_WIDTHS.values())))
+
+
+def with_new(parameters: Tensor, new: dict[str, Tensor]) -> Tensor:
+    """Packed parameters with those in ``new`` instead; one row may serve all rotors."""
+    rows = dict(zip(PARAMETER_WIDTHS, parameters.split(list(PARAMETER_WIDTHS.values())), strict=True))
+    rows |= {name: value.expand(PARAMETER_WIDTHS[name], -1) for name, value in new.items()}
+    return torch.cat(list(rows.values()))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
-from sim.fused.fuse import Fused
+from sim.fused.fuse import Update
 from sim.quaternions import PRODUCT, quadratic
 
 QUATERNION = ("w", "x", "y", "z")
@@ -52,7 +52,7 @@ class SensorModel:
         self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
         self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
-        self._begin = Fused(_begun, "the start of sensors")
+        self._begin = Update(_begun, "the start of sensors")
         self._delay = torch.zeros(num_envs, 1, device=device, dtype=torch.long)
         self._fresh = torch.ones(num_envs, 1, device=device, dtype=torch.bool)
         self._history = torch.zeros(max_delay + 1, num_envs, sum(s.size for s in sensors), device=device, dtype=dtype)
@@ -81,7 +81,7 @@ class SensorModel:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
         rows = mask.unsqueeze(1)
         given = [self._columns(values or {}, what) for values, what in ((noise, "noise"), (bias, "bias"))]
-        self._noise, self._bias = self._begin(mask, tuple(given), (self._noise, self._bias))
+        self._noise, self._bias = self._begin(mask, (self._noise, self._bias), tuple(given))
         self._silent &= not noise and not bias
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
@@ -172,15 +172,10 @@ class SensorModel:
         self.generator.set_state(state["generator"])
 
 
-def _begun(mask: Tensor, given: tuple[tuple[Tensor, ...], ...], old: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-    """Columns joined, where ``mask`` ``[n]`` is set."""
-    rows = mask.unsqueeze(1)
-    return tuple([torch.where(rows, joined(columns, values), values) for columns, values in zip(given, old, strict=True)])
-
-
-def joined(columns: tuple[Tensor, ...], like: Tensor) -> Tensor:
-    """Columns side by side, with as many rows as ``like``."""
-    return torch.cat([column.expand(like.shape[0], -1) for column in columns], dim=1)
+def _begun(old: tuple[Tensor, ...], given: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, ...]:
+    """Columns side by side, with as many rows as what was there."""
+    pairs = zip(old, given, strict=True)
+    return tuple([torch.cat([column.expand(values.shape[0], -1) for column in columns], dim=1) for values, columns in pairs])
 
 
 def rotated(quaternion: Tensor, vector: Tensor, product: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from robots.errors import TetherError
-from sim.fused.fuse import Fused
+from sim.fused.fuse import Fused, Update, choose
 from sim.sensors import Errors, SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
@@ -83,7 +84,8 @@ class Environment:
         self._disturbed = Fused(self.sensor_model.disturbed, "sensors")
         self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
         self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
-        self._select = Fused(_selected, "the choice between old and new episodes")
+        self._renew = Update(lambda old, new: new, "the choice between old and new episodes")
+        self._choose = Fused(choose, "the choice between old and new actuation")
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self.skipped = torch.zeros_like(self.age)  # steps of the age that were never flown
@@ -91,7 +93,8 @@ class Environment:
         self.previous_actuation = dict(self.resting)
         self.starts: Start = self._sample()
         self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
-        self.episode = self.starts
+        self.episode = _kept(copy.deepcopy(self.starts))
+        self.drawn: Errors | None = None  # for the last reading; what begins right after it is read with the same
         self.asked: Signals = self.starts.command
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
         self.state: dict[str, Tensor] = {}
@@ -108,23 +111,25 @@ class Environment:
         if (mask & self.used).any():
             self._draw()
         self.used = self.used | mask
-        self.episode = self._select(mask, _kept(self.starts), _kept(self.episode))
+        self.episode = self._renew(mask, self.episode, _kept(self.starts))
         self.simulator.randomize(mask, self.starts.parameters)
         self.simulator.reset(mask, self.starts.state)
         delay = None if self.starts.sensor_delay_s is None else (self.starts.sensor_delay_s * self.task.rate_hz).round().long().flatten()
         self.sensor_model.reset(mask, noise=self.starts.sensor_noise, delay=delay)
         self.age, self.skipped = torch.where(mask, 0, self.age), torch.where(mask, 0, self.skipped)
         self._ask()
-        self.previous_actuation = self._select(mask, self.resting, self.previous_actuation)
+        self.previous_actuation = self._choose(mask, self.resting, self.previous_actuation)
         self._disturb(mask)
-        reading = self._disturbed(self._look(mask), self.sensor_model.draw())
-        self.sensors = self._select(mask, reading, self.sensors) if self.sensors else reading
+        errors = self.drawn or self.sensor_model.draw()
+        reading = self._disturbed(self._look(mask), errors)
+        self.sensors = self._renew(mask, self.sensors, reading) if self.sensors else reading
         return self.sensors, self.command
 
     def restart(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin everywhere with what ``seed`` draws, as if nothing had been before."""
         self.generator.manual_seed(seed)
         self._draw()
+        self.drawn = None
         return self.reset()
 
     def stagger(self, steps: int) -> None:
@@ -146,7 +151,7 @@ class Environment:
         self.age = self.age + 1
         self._ask()
         late = self._look() if self.sensor_model.max_delay else None
-        errors = self.sensor_model.draw()
+        self.drawn = errors = self.sensor_model.draw()
         seen: Judged = self._judge(self.simulator.raw(), late, errors, dict(self.asked), dict(actuation), self.previous_actuation)
         self.state = state = seen.state
         truncated = (self.age >= self.episode_steps) & ~seen.terminated
@@ -250,18 +255,6 @@ class Environment:
 
 def _detached(signals: Signals) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in signals.items()}
-
-
-def _selected(mask: Tensor, new: Any, old: Any) -> Any:
-    """``new`` where ``mask`` ``[n]`` is set, ``old`` elsewhere, in nested dicts and tuples."""
-    if new is None or old is None:
-        return None
-    if isinstance(new, Mapping):
-        return {name: _selected(mask, value, old[name]) for name, value in new.items()}
-    if isinstance(new, tuple):
-        parts = [_selected(mask, *pair) for pair in zip(new, old, strict=True)]
-        return type(new)(*parts)
-    return torch.where(mask.view(-1, *[1] * (new.dim() - 1)), new, old)
 
 
 def _kept(start: Start) -> Start:

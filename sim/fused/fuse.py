@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sim.fused.build import BuildError
 from sim.fused.graph import Graph, Untraceable
-from sim.fused.kernel import Kernel, Rows
+from sim.fused.kernel import Kernel, Rows, spacing
 from sim.fused.source import BLOCK, Body
 from sim.fused.traced import Traced
 
@@ -62,11 +62,14 @@ class Fused:
             if seen not in self._seen:
                 self._seen[seen] = self._plan(structure, leaves, tensors)
             plan, count = self._seen[seen]
-            return self.eager(*args) if plan is None else plan.run(tensors, count)
+            return self.eager(*args) if plan is None else self._run(plan, tensors, count, args)
         except BuildError as error:
             self._seen[seen] = None, 0
             self._warn(error)
             return self.eager(*args)
+
+    def _run(self, plan: _Plan, tensors: list[Tensor], count: int, args: Any) -> Any:
+        return plan.run(tensors, count)
 
     def eager(self, *args: Any) -> Any:
         """The function itself."""
@@ -96,6 +99,39 @@ class Fused:
         if reason not in _warned:
             _warned.add(reason)
             warnings.warn(f"running eagerly, several times slower, for there is no fused kernel: {reason}", RuntimeWarning, stacklevel=3)
+
+
+class Update(Fused):
+    """``function(old, …)`` gives new values for ``old``; ``update(mask, old, …)`` takes them where ``mask`` ``[n]`` is set.
+
+    Without gradients, and where the memory of ``old`` allows it, it is changed in place, and only blocks in which the mask is set anywhere
+    cost time: what remembers ``old``, remembers the new values. A graph that still needs the old ones complains when it is differentiated.
+    """
+
+    def __init__(self, function: Callable[..., Any], name: str, *, batch_axis: int = 0) -> None:
+        def chosen(mask: Tensor, old: Any, *args: Any) -> Any:
+            return choose(mask, function(old, *args), old, batch_axis)
+
+        super().__init__(chosen, name, batch_axis=batch_axis)
+
+    def _run(self, plan: _Plan, tensors: list[Tensor], count: int, args: Any) -> Any:
+        old = tensors[1 : 1 + len(plan.shapes)]
+        if not torch.is_grad_enabled() and not count % BLOCK and plan.update(tensors, old, count):
+            return args[1]
+        return plan.run(tensors, count)
+
+
+def choose(mask: Tensor, new: Any, old: Any, batch_axis: int = 0) -> Any:
+    """``new`` where ``mask`` ``[n]`` is set, ``old`` elsewhere, in nested dicts and tuples; what is no tensor is taken from ``new``."""
+    if isinstance(new, Mapping):
+        return {name: choose(mask, value, old[name], batch_axis) for name, value in new.items()}
+    if isinstance(new, tuple):
+        parts = [choose(mask, *pair, batch_axis) for pair in zip(new, old, strict=True)]
+        return type(new)(*parts) if hasattr(new, "_fields") else tuple(parts)
+    if not isinstance(new, (Tensor, Traced)):
+        return new
+    chosen: Any = torch.where(mask.view(-1, *[1] * (new.ndim - 1)) if batch_axis == 0 else mask, new, old)  # type: ignore[arg-type]
+    return chosen
 
 
 class _Plan:
@@ -145,6 +181,17 @@ class _Plan:
         computed = iter(outputs)
         return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
 
+    def update(self, tensors: list[Tensor], old: list[Tensor], count: int) -> bool:
+        """Write results over ``old``; False, with nothing done, if they do not fit there."""
+        rows = [self.rows(tensor, count, self.axis) for tensor in tensors]
+        places = rows[1 : 1 + len(old)]
+        fits = len(old) == len(self.fixed) - sum(fixed is not None for fixed in self.fixed)
+        if not fits or any(own is not place for own, (place, _) in zip(old, places, strict=True)) or not rows[0][0].is_contiguous():
+            return False
+        self.kernel.update(rows, places, count)
+        torch.autograd.graph.increment_version(old)
+        return True
+
     def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
         """Outputs in the function's shapes."""
         outputs = self.kernel.forward(inputs, count)
@@ -177,7 +224,8 @@ class _Plan:
 
 def shaped(buffer: Tensor, offset: int, shape: Sequence[int], count: int, axis: int) -> Tensor:
     """The view of rows in ``buffer`` that has ``shape`` and the environments along ``axis``."""
-    strides = [count * math.prod(shape[k + 1 :]) for k in range(len(shape))]
+    apart = spacing(count)
+    strides = [apart * math.prod(shape[k + 1 :]) for k in range(len(shape))]
     if axis == 0:
         return buffer.as_strided((count, *shape), (1, *strides), offset)
     return buffer.as_strided((*shape, count), (*strides, 1), offset)

@@ -13,9 +13,17 @@ from sim.fused.build import Build, BuildError
 from sim.fused.source import Body, backward, forward, output_kinds
 
 SMALLEST_SHARE = 1024  # environments that a thread must have to be worth starting
+LINE = 16  # elements of a cache line
 THREADS_PER_BLOCK = 128  # of a GPU
 Rows = tuple[Tensor, int]  # a tensor, and the distance from one of its rows to the next
-Run = Callable[[Sequence[Rows], Sequence[tuple[Tensor, int]], int], None]
+Run = Callable[[Sequence[Rows], Sequence[tuple[Tensor, int, int]], int, bool], None]
+
+
+def spacing(count: int) -> int:
+    """Elements from one row of an output to the next: an odd number of cache lines, for rows a power of two apart would all fall into the
+    same few sets of a cache.
+    """
+    return (-(-count // LINE) | 1) * LINE
 
 
 class Kernel:
@@ -49,20 +57,26 @@ class Kernel:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
     def forward(self, inputs: Sequence[Rows], count: int) -> list[tuple[Tensor, int]]:
-        """Outputs, each as a buffer and the first of its rows in it; rows have ``count`` elements."""
-        buffers = {dtype: torch.empty(rows * count, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
-        outputs = [(buffers[dtype], offset * count) for dtype, offset in self.places]
-        self._forward()(inputs, outputs, count)
-        return outputs
+        """Outputs, each as a buffer and the first of its rows in it; rows are `spacing` apart."""
+        apart = spacing(count)
+        buffers = {dtype: torch.empty(rows * apart, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
+        outputs = [(buffers[dtype], offset * apart, apart) for dtype, offset in self.places]
+        self._forward()(inputs, outputs, count, False)
+        return [(buffer, offset) for buffer, offset, _ in outputs]
+
+    def update(self, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
+        """Write outputs over tensors that are there already, in blocks in which the first input, a mask, is set anywhere."""
+        self._forward()(inputs, [(tensor, 0, apart) for tensor, apart in outputs], count, True)
 
     def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> list[tuple[Tensor, int]]:
         """Gradients of the inputs ``wanted`` from those of all outputs, in the form of outputs."""
         self.prepare(wanted)
         body = self.body
         sizes = [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in wanted]
-        buffer = torch.empty(sum(sizes) * count, dtype=self.dtype, device=self.device)
-        found = [(buffer, sum(sizes[:k]) * count) for k in range(len(sizes))]
-        self._backward[wanted]()([*inputs, *gradients], found, count)
+        apart = spacing(count)
+        buffer = torch.empty(sum(sizes) * apart, dtype=self.dtype, device=self.device)
+        found = [(buffer, sum(sizes[:k]) * apart) for k in range(len(sizes))]
+        self._backward[wanted]()([*inputs, *gradients], [(*place, apart) for place in found], count, False)
         return found
 
 
@@ -76,21 +90,22 @@ class _Processor:
     def __call__(self) -> Run:
         if self._run is None:
             function = self._build.load().run
-            function.restype, function.argtypes = None, [*[ctypes.c_void_p] * 4, ctypes.c_long, ctypes.c_int]
-            self._run = lambda inputs, outputs, count: _call(function, inputs, outputs, count)
+            function.restype, function.argtypes = None, [*[ctypes.c_void_p] * 4, ctypes.c_long, ctypes.c_int, ctypes.c_int]
+            self._run = lambda inputs, outputs, count, sparse: _call(function, inputs, outputs, count, sparse)
         return self._run
 
 
-def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int]], count: int) -> None:
+def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
     threads = max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
-    given, spacing, places = len(inputs), [stride for _, stride in inputs], [t.data_ptr() + offset * t.itemsize for t, offset in outputs]
+    given, taken = len(inputs), len(outputs)
     function(
-        (ctypes.c_void_p * given)(*[t.data_ptr() for t, _ in inputs]),
-        (ctypes.c_long * given)(*spacing),
-        (ctypes.c_void_p * len(places))(*places),
-        (ctypes.c_long * len(places))(*[count] * len(places)),
+        (ctypes.c_void_p * given)(*[tensor.data_ptr() for tensor, _ in inputs]),
+        (ctypes.c_long * given)(*[apart for _, apart in inputs]),
+        (ctypes.c_void_p * taken)(*[tensor.data_ptr() + offset * tensor.itemsize for tensor, offset, _ in outputs]),
+        (ctypes.c_long * taken)(*[apart for _, _, apart in outputs]),
         count,
-        threads,
+        1 if sparse else threads,
+        sparse,
     )
 
 
@@ -106,8 +121,8 @@ class _Graphics:
     def __call__(self) -> Run:
         return self._launch
 
-    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int]], count: int) -> None:
+    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
         arguments: list[Any] = [item for rows in inputs for item in rows]
-        for buffer, offset in outputs:
-            arguments += [buffer[offset:], count]
+        for buffer, offset, apart in outputs:
+            arguments += [buffer[offset:] if offset else buffer, apart]
         self._kernel(((count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK, 1, 1), (THREADS_PER_BLOCK, 1, 1), (*arguments, count))

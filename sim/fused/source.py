@@ -17,13 +17,15 @@ from sim.fused.graph import Graph, Node
 
 BLOCK = 32
 
+STORED = {"real": "real", "bool": "unsigned char"}
+TRUTH = "int"  # as wide as a float: compilers vectorise that, but not bool
 BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 COMPARE = {"lt": "<", "le": "<=", "eq": "=="}
 FORMS = {
     "neg": "-{}",
     "and": "{} & {}",
     "or": "{} | {}",
-    "not": "!{}",
+    "not": "{} ^ 1",
     "where": "{} ? {} : {}",
     "min": "fmin_({}, {})",
     "max": "fmax_({}, {})",
@@ -91,8 +93,10 @@ def assignments(graph: Graph, outputs: Sequence[Node], load: Callable[[Node], st
 
     for node in graph.needed(outputs):
         if node.op != "const":
-            kind = "bool" if node.is_boolean else "real"
-            lines.append(f"const {kind} v{node.index} = {load(node) if node.op == 'input' else expression(node, name)};")
+            text = load(node) if node.op == "input" else expression(node, name)
+            if node.op == "input" and node.is_boolean:
+                text = f"(real){text} != 0"
+            lines.append(f"const {TRUTH if node.is_boolean else 'real'} v{node.index} = {text};")
     return lines, name
 
 
@@ -113,8 +117,7 @@ def forward(body: Body, real: str) -> str:
     lines, name = assignments(body.graph, results, lambda node: _load(body, node, "c"), real)
     stores = [f"c[{k}][i] = {name(node)};" for k, node in enumerate(body.carry)]
     for tensor, output in enumerate(body.outputs):
-        kinds = ["bool" if node.is_boolean else "real" for node in output]
-        stores += [f"q{tensor}[{row} * z{tensor} + i] = {name(node)};" for row, (node, _) in enumerate(zip(output, kinds, strict=True))]
+        stores += [f"q{tensor}[{row} * z{tensor} + i] = {name(node)};" for row, node in enumerate(output)]
     text = [*_carry_in(body, "c"), f"for (int s = 0; s < {body.steps}; ++s) {{", *_lanes(lines + stores), "}"]
     for tensor, own in enumerate(body.tensors("carry")):
         text += _rows_out(tensor, body.rows[own], f"c[{body.offset(own)} + r][i]")
@@ -224,6 +227,7 @@ def _history(body: Body, real: str) -> list[str]:
 def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs: int) -> str:
     """A whole source file around the text of one block: ``run`` for C++, ``run_cuda`` for CUDA."""
     kinds = [*body.kinds, *["real"] * (inputs - len(body.kinds))]
+    kinds, outputs = ([STORED[kind] for kind in each] for each in (kinds, outputs))
     pointers = [f"const {kind}* const p{k}, const long s{k}" for k, kind in enumerate(kinds)]
     pointers += [f"{kind}* const q{k}, const long z{k}" for k, kind in enumerate(outputs)]
     given = [f"(const {kind}*)in[{k}] + begin, in_stride[{k}]" for k, kind in enumerate(kinds)]
@@ -260,11 +264,17 @@ extern "C" __global__ void run({pointers}, const long n) {{
   if (begin < n) block({shifted});
 }}
 #else
-extern "C" void run(const void* const* in, const long* in_stride, void* const* out, const long* out_stride, long n, int threads) {{
+extern "C" void run(const void* const* in, const long* in_stride, void* const* out, const long* out_stride, long n, int threads,
+                    int sparse) {{
   const long blocks = (n + LANES - 1) / LANES;
   #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
   for (long k = 0; k < blocks; ++k) {{
     const long begin = k == blocks - 1 ? n - LANES : k * LANES;  // the last block overlaps its neighbour: n is at least LANES
+    if (sparse) {{  // the first input says where there is anything to do
+      int any = 0;
+      for (int i = 0; i < LANES; ++i) any |= ((const unsigned char*)in[0])[begin + i];
+      if (!any) continue;
+    }}
     block({given});
   }}
 }}

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from sim.fused import build, fuse
-from sim.fused.fuse import Fused
+from sim.fused.fuse import Fused, Update
 from sim.fused.source import BLOCK, backward, forward
 
 COUNT = 3 * BLOCK + 5  # with a last block that overlaps
@@ -278,3 +278,45 @@ def test_the_same_text_is_cuda(tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         assert ".entry run" in (tmp_path / f"{name}.ptx").read_text()
+
+
+# --- updates ---
+
+
+@pytest.mark.parametrize("count", [2 * BLOCK, 2 * BLOCK + 3])
+def test_updates_take_new_values_where_the_mask_is_set(count: int) -> None:
+    """In place where whole blocks allow it, else not; the same numbers either way."""
+    update = Update(lambda old, x: (old[0] + x, old[1] * 0.0 + 7.0), "update")
+    x, mask = torch.rand(count, 2), torch.zeros(count, dtype=torch.bool)
+    mask[1], mask[count - 1] = True, True
+    old = (torch.rand(2, count).t(), torch.rand(3, count).t())
+    before = tuple(part.clone() for part in old)
+    expected = update.eager(mask, before, x)
+    with torch.no_grad():
+        found = update(mask, old, x)
+    torch.testing.assert_close(found, expected)
+    in_place = count % BLOCK == 0
+    assert all((new is part) == in_place for new, part in zip(found, old, strict=True))
+    assert all(torch.equal(part, kept) for part, kept in zip(old, before, strict=True)) != in_place
+
+
+def test_updates_leave_memory_alone_while_gradients_are_wanted() -> None:
+    update = Update(lambda old, x: (old[0] + x,), "update")
+    old, x = torch.rand(2, 2 * BLOCK).t(), torch.rand(2 * BLOCK, 2, requires_grad=True)
+    kept = old.clone()
+    (new,) = update(torch.arange(2 * BLOCK) < 3, (old,), x)
+    assert torch.equal(old, kept)
+    new.sum().backward()
+    assert x.grad is not None
+    assert x.grad.sum() == 6.0
+
+
+def test_a_graph_that_needs_what_was_updated_complains() -> None:
+    update = Update(lambda old, x: (old[0] + x,), "update")
+    double = Fused(lambda a, b: a * b, "product")
+    old, weight = torch.rand(2, 2 * BLOCK).t(), torch.rand(2 * BLOCK, 2, requires_grad=True)
+    result = double(old, weight).sum()
+    with torch.no_grad():
+        update(torch.arange(2 * BLOCK) < 3, (old,), torch.ones(2 * BLOCK, 2))
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        result.backward()

@@ -162,7 +162,7 @@ def test_statistics_change_only_between_iterations() -> None:
 def test_training_improves_the_return() -> None:
     ppo = learner(num_envs=64, config=dataclasses.replace(SMALL, horizon=16, epochs=4, learning_rate=1e-2))
     first = [ppo.iterate()["return"] for _ in range(5)][-1]
-    for _ in range(60):
+    for _ in range(120):
         last = ppo.iterate()
     assert first is not None
     assert last["return"] is not None

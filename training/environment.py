@@ -22,7 +22,7 @@ class EnvironmentStep(NamedTuple):
 
     Attributes:
         sensors, command: what the policy sees next; of the new episode where one began.
-        rewards: by term.
+        terms: of the reward, ``[num_envs, terms]``; see `rewards`.
         reward: their sum.
         terminated: ended by failure. truncated: ran out of time. Never both.
         state: privileged signals after the step, before any reset.
@@ -31,12 +31,18 @@ class EnvironmentStep(NamedTuple):
 
     sensors: dict[str, Tensor]
     command: dict[str, Tensor]
-    rewards: dict[str, Tensor]
+    names: tuple[str, ...]
+    terms: Tensor
     reward: Tensor
     terminated: Tensor
     truncated: Tensor
     state: dict[str, Tensor]
     tracking_error: Tensor
+
+    @property
+    def rewards(self) -> dict[str, Tensor]:
+        """The terms of the reward by name, ``[num_envs]``."""
+        return dict(zip(self.names, self.terms.unbind(1), strict=True))
 
 
 class Judged(NamedTuple):
@@ -44,7 +50,7 @@ class Judged(NamedTuple):
 
     state: dict[str, Tensor]
     sensors: dict[str, Tensor]
-    rewards: dict[str, Tensor]
+    terms: Tensor
     reward: Tensor
     terminated: Tensor
     tracking_error: Tensor
@@ -94,6 +100,7 @@ class Environment:
         self.starts: Start = self._sample()
         self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
         self.episode = _kept(copy.deepcopy(self.starts))
+        self.terms: tuple[str, ...] = ()  # of the reward
         self.drawn: Errors | None = None  # for the last reading; what begins right after it is read with the same
         self.asked: Signals = self.starts.command
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
@@ -159,7 +166,7 @@ class Environment:
         if self.auto_reset and (done := seen.terminated | truncated).any():
             self.reset(done)
         return EnvironmentStep(
-            self.sensors, self.command, seen.rewards, seen.reward, seen.terminated, truncated, state, seen.tracking_error
+            self.sensors, self.command, self.terms, seen.terms, seen.reward, seen.terminated, truncated, state, seen.tracking_error
         )
 
     def _judged(
@@ -169,9 +176,10 @@ class Environment:
         state = self.simulator.interpret(raw)
         transition = Transition(state, command, actuation, previous_actuation)
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
-        reward = sum(rewards.values(), torch.zeros_like(error))
+        terms = torch.stack(list(rewards.values()), dim=1)
+        self.terms = tuple(rewards)
         values = late or {name: state[name] for name in self.task.sensors}
-        return Judged(state, self.sensor_model.disturbed(values, errors), rewards, reward, self.task.terminated(transition), error)
+        return Judged(state, self.sensor_model.disturbed(values, errors), terms, terms.sum(1), self.task.terminated(transition), error)
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""

@@ -140,7 +140,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         step = environment.step(actuation)
         sensors, command = step.sensors, step.command
         history.append(alive)
-        reward = torch.stack([*step.rewards.values()]).sum(0).cpu().numpy()
+        reward = step.reward.cpu().numpy()
         returns += np.where(alive & np.isfinite(reward), reward, 0.0)
         for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
             violated[name] += alive & outside

@@ -158,6 +158,8 @@ class _Plan:
         rows = tuple(int(np.prod(shape)) for shape in shapes)
         body = Body(graph, tuple(roles), rows, tuple(kinds), carry, () if fused.steps else nodes, fused.steps or 1)
         self.kernel = Kernel(body, dtype, self.device)
+        self.outputs = list(zip(self.shapes, [own for own, _ in self.kernel.places], strict=True))
+        self._zeros = torch.zeros(0, dtype=dtype, device=self.device)
 
     def _one(self, tensor: Tensor, role: str) -> list[int]:
         """The shape of a tensor for one environment and step."""
@@ -194,8 +196,17 @@ class _Plan:
 
     def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
         """Outputs in the function's shapes."""
-        outputs = self.kernel.forward(inputs, count)
-        return [shaped(*output, shape, count, self.result_axis) for output, shape in zip(outputs, self.shapes, strict=True)]
+        parts = {
+            dtype: iter(views(buffer, [shape for shape, own in self.outputs if own == dtype], count, self.result_axis))
+            for dtype, buffer in self.kernel.forward(inputs, count).items()
+        }
+        return [next(parts[dtype]) for _, dtype in self.outputs]
+
+    def silence(self, count: int) -> Rows:
+        """The gradient of an output that nobody used: one row of zeros for all its rows."""
+        if len(self._zeros) < count:
+            self._zeros = torch.zeros(count, dtype=self.kernel.dtype, device=self.device)
+        return self._zeros, 0
 
     def rows(self, tensor: Tensor, count: int, axis: int) -> Rows:
         """The tensor itself if a kernel can read it as it lies in memory, else a copy in which rows of environments are contiguous."""
@@ -222,13 +233,17 @@ class _Plan:
         return strides[-1]
 
 
-def shaped(buffer: Tensor, offset: int, shape: Sequence[int], count: int, axis: int) -> Tensor:
-    """The view of rows in ``buffer`` that has ``shape`` and the environments along ``axis``."""
-    apart = spacing(count)
-    strides = [apart * math.prod(shape[k + 1 :]) for k in range(len(shape))]
+def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int) -> list[Tensor]:
+    """Tensors of ``shapes`` with the environments along ``axis``, one after the other in ``buffer``."""
+    apart, sizes = spacing(count), [math.prod(shape) for shape in shapes]
     if axis == 0:
-        return buffer.as_strided((count, *shape), (1, *strides), offset)
-    return buffer.as_strided((*shape, count), (*strides, 1), offset)
+        parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split(sizes, dim=1)
+        return [
+            part if len(shape) == 1 else part.unflatten(1, shape) if shape else part[:, 0]
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+    parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split(sizes)
+    return [part if len(shape) == 1 else part.unflatten(0, shape) if shape else part[0] for part, shape in zip(parts, shapes, strict=True)]
 
 
 class _Differentiable(torch.autograd.Function):
@@ -244,25 +259,24 @@ class _Differentiable(torch.autograd.Function):
         plan.kernel.prepare(ctx.wanted)
         ctx.save_for_backward(*[tensor for tensor, _ in inputs])
         outputs = plan.forward(inputs, count)
-        ctx.mark_non_differentiable(*[output for output in outputs if not output.is_floating_point()])
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*[output for output, (_, dtype) in zip(outputs, plan.outputs, strict=True) if dtype == torch.bool])
         return tuple(outputs)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Any, ...]:
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
         """Gradients of what wants them."""
-        plan, count = ctx.plan, ctx.count
+        plan, count, axis = ctx.plan, ctx.count, ctx.plan.axis
         inputs = list(zip(ctx.saved_tensors, ctx.spacing, strict=True))
-        seeds = [plan.rows(gradient.to(plan.kernel.dtype), count, plan.result_axis) for gradient in gradients]
-        found = dict(zip(ctx.wanted, plan.kernel.backward(inputs, seeds, ctx.wanted, count), strict=True))
-        return None, None, *[_reduced(plan, found[k], shape, count) if k in found else None for k, shape in enumerate(ctx.shapes)]
-
-
-def _reduced(plan: _Plan, found: tuple[Tensor, int], shape: torch.Size, count: int) -> Tensor:
-    """A gradient in the shape of its input, summed over environments that shared one row."""
-    lead = shape[1:] if plan.axis == 0 else shape[:-1]
-    full = shaped(*found, lead, count, plan.axis)
-    return full if shape[plan.axis] == count else full.sum(plan.axis, keepdim=True)
+        seeds = [plan.silence(count) if gradient is None else plan.rows(gradient, count, plan.result_axis) for gradient in gradients]
+        buffer = plan.kernel.backward(inputs, seeds, ctx.wanted, count)
+        shapes = [shape[1:] if axis == 0 else shape[:-1] for shape in (ctx.shapes[k] for k in ctx.wanted)]
+        found = dict(zip(ctx.wanted, views(buffer, shapes, count, axis), strict=True))
+        for k in ctx.wanted:  # environments that shared one row
+            if ctx.shapes[k][axis] != count:
+                found[k] = found[k].sum(axis, keepdim=True)
+        return None, None, *[found.get(k) for k in range(len(ctx.shapes))]
 
 
 def _symbols(graph: Graph, tensor: int, shape: list[int], kind: str, like: Tensor) -> Traced:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,28 +57,30 @@ class Kernel:
         if wanted not in self._backward:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
-    def forward(self, inputs: Sequence[Rows], count: int) -> list[tuple[Tensor, int]]:
-        """Outputs, each as a buffer and the first of its rows in it; rows are `spacing` apart."""
+    def forward(self, inputs: Sequence[Rows], count: int) -> dict[torch.dtype, Tensor]:
+        """Buffers with all outputs of a type one after the other; rows are `spacing` apart."""
         apart = spacing(count)
         buffers = {dtype: torch.empty(rows * apart, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
-        outputs = [(buffers[dtype], offset * apart, apart) for dtype, offset in self.places]
-        self._forward()(inputs, outputs, count, False)
-        return [(buffer, offset) for buffer, offset, _ in outputs]
+        self._forward()(inputs, [(buffers[dtype], offset * apart, apart) for dtype, offset in self.places], count, False)
+        return buffers
 
     def update(self, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
         """Write outputs over tensors that are there already, in blocks in which the first input, a mask, is set anywhere."""
         self._forward()(inputs, [(tensor, 0, apart) for tensor, apart in outputs], count, True)
 
-    def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> list[tuple[Tensor, int]]:
-        """Gradients of the inputs ``wanted`` from those of all outputs, in the form of outputs."""
+    def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> Tensor:
+        """A buffer with the gradients of the inputs ``wanted`` one after the other, from those of all outputs."""
         self.prepare(wanted)
-        body = self.body
-        sizes = [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in wanted]
+        ends = [0, *itertools.accumulate(self.sizes(wanted))]
         apart = spacing(count)
-        buffer = torch.empty(sum(sizes) * apart, dtype=self.dtype, device=self.device)
-        found = [(buffer, sum(sizes[:k]) * apart) for k in range(len(sizes))]
-        self._backward[wanted]()([*inputs, *gradients], [(*place, apart) for place in found], count, False)
-        return found
+        buffer = torch.empty(ends[-1] * apart, dtype=self.dtype, device=self.device)
+        self._backward[wanted]()([*inputs, *gradients], [(buffer, end * apart, apart) for end in ends[:-1]], count, False)
+        return buffer
+
+    def sizes(self, inputs: Sequence[int]) -> list[int]:
+        """How many rows the inputs have."""
+        body = self.body
+        return [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in inputs]
 
 
 class _Processor:

@@ -105,7 +105,22 @@ class Track(QuadrotorFlight):
             "stop_success": 0.99,
             "actor": {"hidden": (64, 64), "activation": "elu"},
             "ppo": {"minibatches": 8, "learning_rate": 3e-3, "halve_every": 150, "initial_std": 0.5, "critic_activation": "relu"},
-        }
+        },
+        "shac": {
+            "num_envs": 128,
+            "iterations": 300,
+            "check_from": 200,
+            "check_every": 50,
+            "stop_success": 0.99,
+            "shac": {
+                "horizon": 30,
+                "discount": 0.985,
+                "learning_rate": 1e-2,
+                "halve_every": 100,
+                "critic_learning_rate": 5e-3,
+                "target_rate": 0.8,
+            },
+        },
     }
 
     success_m = 0.15

@@ -16,6 +16,7 @@ import yaml
 
 from robots.errors import TetherError
 from sim.devices import available_device
+from sim.fused import build
 from tasks.task import Task
 from training import checkpoint
 from training.algorithms import make_algorithm
@@ -46,8 +47,8 @@ def train(
         wandb: log to this W&B project as well.
 
     Returns:
-        ``wall_time_s`` (from the start of the process to the checkpoint), ``compile_time_s``, ``env_steps``, ``checkpoint``,
-        ``iterations``, ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
+        ``wall_time_s`` (from the start of the process to the checkpoint), ``compile_time_s`` (of it, waiting for kernels),
+        ``env_steps``, ``checkpoint``, ``iterations``, ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
 
     Raises:
         TetherError: for a configuration that does not work here or is not the run's own, and for numbers that are not finite, with what
@@ -174,7 +175,7 @@ class Run:
         """What `train` returns."""
         return {
             "wall_time_s": since_command_start(),
-            "compile_time_s": 0.0,
+            "compile_time_s": build.spent_s(),
             "env_steps": self.env_steps,
             "checkpoint": str(self.run_dir / checkpoint.NAME),
             "iterations": self.iteration,

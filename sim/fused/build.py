@@ -14,6 +14,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -53,6 +54,20 @@ def _machine() -> str:
     return processor + version
 
 
+_spent_s = 0.0
+
+
+def count_time(seconds: float) -> None:
+    """Count time that somebody waited for a kernel."""
+    global _spent_s
+    _spent_s += seconds
+
+
+def spent_s() -> float:
+    """How long this process has waited for kernels to be traced, compiled and loaded [s]; what ran in the background is not in it."""
+    return _spent_s
+
+
 class Build:
     """A library on its way: found in the cache, or being compiled in the background.
 
@@ -70,12 +85,15 @@ class Build:
 
     def load(self) -> ctypes.CDLL:
         """The library, once it is compiled; raises `BuildError` with the compiler's first complaint."""
+        begin = time.perf_counter()
         try:
             if self._compiling is not None:
                 self._compiling.result()
             return ctypes.CDLL(str(self.path))
         except OSError as error:
             raise BuildError(f"the compiled kernel cannot be kept or loaded: {error}") from error
+        finally:
+            count_time(time.perf_counter() - begin)
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import operator
 import os
+import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -13,10 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sim.fused.build import BuildError
+from sim.fused.build import BuildError, count_time
 from sim.fused.graph import Graph, Untraceable
 from sim.fused.kernel import Kernel, Rows, spacing
 from sim.fused.source import BLOCK, Body
+from sim.fused.structure import count_leaves, flatten, kind_of, map_tensors, unflatten
 from sim.fused.traced import Traced
 
 SWITCH = "TETHER_FUSE"  # 0 runs everything eagerly
@@ -77,7 +79,7 @@ class Fused:
             return self.function(*args)
         carry, of_step, constants = args
         for step in range(self.steps):
-            carry = self.function(carry, _map(of_step, operator.itemgetter(step)), constants)
+            carry = self.function(carry, map_tensors(of_step, operator.itemgetter(step)), constants)
         return carry
 
     def _plan(self, structure: Any, leaves: list[Any], tensors: list[Tensor]) -> tuple[_Plan | None, int]:
@@ -85,13 +87,15 @@ class Fused:
         count = max(tensor.shape[self.batch_axis] for tensor in tensors)
         if count < BLOCK:
             return None, count
-        key = (structure, *[_kind(leaf, self.batch_axis) for leaf in leaves], tensors[0].device)
+        key = (structure, *[kind_of(leaf, self.batch_axis) for leaf in leaves], tensors[0].device)
         if key not in self._plans:
+            begin = time.perf_counter()
             try:
                 self._plans[key] = _Plan(self, structure, leaves)
             except (Untraceable, BuildError) as error:
                 self._plans[key] = None
                 self._warn(error)
+            count_time(time.perf_counter() - begin)
         return self._plans[key], count
 
     def _warn(self, error: Exception) -> None:
@@ -295,54 +299,7 @@ def _roles(structure: Any, leaves: list[Any]) -> list[str]:
     """The role of every tensor, from which of the three arguments it is in."""
     roles, position = [], 0
     for role, part in zip(("carry", "step", "constant"), structure[1], strict=True):
-        size = _count(part)
+        size = count_leaves(part)
         roles += [role for leaf in leaves[position : position + size] if isinstance(leaf, Tensor)]
         position += size
     return roles
-
-
-# --- nested structures ---
-
-
-def flatten(value: Any, leaves: list[Any]) -> Any:
-    """Append the leaves of nested dicts and tuples to ``leaves``; returns a hashable description of the structure."""
-    kind = type(value)
-    if kind is Tensor or value is None:
-        leaves.append(value)
-        return None
-    if kind is dict or isinstance(value, Mapping):
-        return dict, tuple(value), tuple([flatten(item, leaves) for item in value.values()])
-    if isinstance(value, tuple):
-        return kind, tuple([flatten(item, leaves) for item in value])
-    leaves.append(value)
-    return None
-
-
-def unflatten(structure: Any, leaves: Any) -> Any:
-    """Inverse of `flatten`."""
-    if structure is None:
-        return next(leaves)
-    kind, *_, parts = structure
-    items = [unflatten(part, leaves) for part in parts]
-    if kind is dict:
-        return dict(zip(structure[1], items, strict=True))
-    return kind(items) if kind is tuple else kind(*items)
-
-
-def _count(structure: Any) -> int:
-    return 1 if structure is None else sum(_count(part) for part in structure[-1])
-
-
-def _map(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    leaves: list[Any] = []
-    structure = flatten(value, leaves)
-    return unflatten(structure, iter([change(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
-
-
-def _kind(leaf: Any, axis: int) -> Any:
-    """What of a leaf a kernel depends on: a tensor's type and shape but for the number of environments, or the value itself."""
-    if not isinstance(leaf, Tensor):
-        return leaf
-    shape = list(leaf.shape)
-    shape[axis] = -1
-    return leaf.dtype, leaf.device, *shape

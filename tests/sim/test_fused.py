@@ -165,7 +165,7 @@ def test_feature_major_memory_is_used_as_it_is() -> None:
     fused = Fused(lambda x: x * 2.0, "view")
     result = fused(torch.randn(3, COUNT).t())
     assert result.shape == (COUNT, 3)
-    assert result.t().is_contiguous(), "what one kernel leaves, the next takes without a copy"
+    assert result.stride(0) == 1, "what one kernel leaves, the next takes without a copy"
 
 
 def test_few_environments_run_eagerly() -> None:

@@ -66,4 +66,4 @@ $(VENV_PEERS)/%/.installed: benchmarks/peers/requirements-%.txt
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(VENV_ROBOT) runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_ROBOT) .venv-peers runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -10,11 +10,11 @@ HD bool finite_(real a) {{ return a - a == 0; }}
 """
 
 LIBRARY = """
-HD real sqrt_(real a) { return sqrt(a); }
-HD real exp_(real a) { return exp(a); }
-HD real sin_(real a) { return sin(a); }
-HD real cos_(real a) { return cos(a); }
-HD real tanh_(real a) { return tanh(a); }
+HD real sqrt_(real a) {{ return sqrt{f}(a); }}
+HD real exp_(real a) {{ return exp{f}(a); }}
+HD real sin_(real a) {{ return sin{f}(a); }}
+HD real cos_(real a) {{ return cos{f}(a); }}
+HD real tanh_(real a) {{ return tanh{f}(a); }}
 """
 
 # Single precision, written out so that the compiler can vectorise it; within 2 units in the last place. Coefficients: Cephes
@@ -54,4 +54,6 @@ HD real tanh_(real x) {
 
 def helpers(real: str) -> str:
     """Definitions for a precision, ``float`` or ``double``."""
-    return HELPERS.format(real=real, functions=VECTORISED if real == "float" else LIBRARY)
+    library = LIBRARY.format(f="f" if real == "float" else "")
+    own = f"#ifdef __CUDACC__\n{library}\n#else\n{VECTORISED}\n#endif" if real == "float" else library
+    return HELPERS.format(real=real, functions=own)

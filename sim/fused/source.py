@@ -228,8 +228,8 @@ def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs:
     """A whole source file around the text of one block: ``run`` for C++, ``run_cuda`` for CUDA."""
     kinds = [*body.kinds, *["real"] * (inputs - len(body.kinds))]
     kinds, outputs = ([STORED[kind] for kind in each] for each in (kinds, outputs))
-    pointers = [f"const {kind}* const p{k}, const long s{k}" for k, kind in enumerate(kinds)]
-    pointers += [f"{kind}* const q{k}, const long z{k}" for k, kind in enumerate(outputs)]
+    pointers = [f"const {kind}* const p{k}, const extent s{k}" for k, kind in enumerate(kinds)]
+    pointers += [f"{kind}* const q{k}, const extent z{k}" for k, kind in enumerate(outputs)]
     given = [f"(const {kind}*)in[{k}] + begin, in_stride[{k}]" for k, kind in enumerate(kinds)]
     given += [f"({kind}*)out[{k}] + begin, out_stride[{k}]" for k, kind in enumerate(outputs)]
     shifted = [f"p{k} + begin, s{k}" for k in range(inputs)] + [f"q{k} + begin, z{k}" for k in range(len(outputs))]
@@ -247,8 +247,14 @@ TEMPLATE = """#ifdef __CUDACC__
 #define LANES 1
 #define HD __device__ static inline
 #define SIMD
+#ifndef INFINITY
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+#endif
+typedef int extent;  // what torch passes a Python integer as
 #else
 #include <math.h>
+typedef long extent;
 #define LANES {lanes}
 #define HD static inline
 #define SIMD _Pragma("omp simd")
@@ -259,8 +265,8 @@ HD void block({pointers}) {{
 }}
 
 #ifdef __CUDACC__
-extern "C" __global__ void run({pointers}, const long n) {{
-  const long begin = (long)blockIdx.x * blockDim.x + threadIdx.x;
+extern "C" __global__ void run({pointers}, const extent n) {{
+  const extent begin = blockIdx.x * blockDim.x + threadIdx.x;
   if (begin < n) block({shifted});
 }}
 #else

@@ -62,6 +62,10 @@ class QuadrotorCore:
         self.sound = Fused(self._sound, "the quadrotor engine's check of a start", batch_axis=-1)
         self.place = Update(self._place, "the quadrotor engine's reset", batch_axis=-1)
 
+    def in_real_time(self) -> None:
+        """Use kernels for a single robot too."""
+        self.advance.pads = self.measure.pads = True
+
     def _advance(self, carry: tuple[Tensor], of_step: tuple[Tensor | None], constants: tuple[Tensor, Constants, bool]) -> tuple[Tensor]:
         """One sub-step: (packed state), (shares), (latest commands ``[history, 4, n]`` with the newest first, constants, near ground)."""
         (packed,), (share,), (commands, c, near_ground) = carry, of_step, constants

@@ -52,12 +52,15 @@ class Fused:
         self._plans: dict[Any, _Plan | None] = {}
         self._seen: dict[Any, tuple[_Plan | None, int]] = {}  # the same by the exact shapes of the arguments, for speed
         self._off = os.environ.get(SWITCH) == "0"
+        self.pads = False  # fill up to `BLOCK` environments where there are fewer, and no gradients: for one robot in real time
 
     def __call__(self, *args: Any) -> Any:
         if self._off:
             return self.eager(*args)
         leaves: list[Any] = []
         structure = flatten(args, leaves)
+        if self.pads and (few := self._few(leaves)):
+            return self._padded(structure, leaves, few)
         tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         seen = (structure, *[(leaf.dtype, leaf.shape) if isinstance(leaf, Tensor) else leaf for leaf in leaves], tensors[0].device)
         try:
@@ -69,6 +72,24 @@ class Fused:
             self._seen[seen] = None, 0
             self._warn(error)
             return self.eager(*args)
+
+    def _few(self, leaves: list[Any]) -> int:
+        """How many environments there are, if that is fewer than a kernel wants and no gradient is; else 0."""
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        count = max(tensor.shape[self.batch_axis] for tensor in tensors)
+        return 0 if count >= BLOCK or any(tensor.requires_grad for tensor in tensors) else count
+
+    def _padded(self, structure: Any, leaves: list[Any], count: int) -> Any:
+        """The same for `BLOCK` environments of which the last are repeated; results of the first ``count``."""
+        chosen = torch.arange(BLOCK).clamp(max=count - 1)
+        wide = [
+            leaf.expand(*_with(leaf, self.batch_axis, BLOCK)) if count == 1 else leaf.index_select(self.batch_axis, chosen)
+            for leaf in leaves
+            if isinstance(leaf, Tensor)
+        ]
+        filled = iter(wide)
+        args = unflatten(structure, iter([next(filled) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+        return map_tensors(self(*args), lambda tensor: tensor.narrow(self.result_axis, 0, count))
 
     def _run(self, plan: _Plan, tensors: list[Tensor], count: int, args: Any) -> Any:
         return plan.run(tensors, count)
@@ -123,6 +144,13 @@ class Update(Fused):
         if not torch.is_grad_enabled() and not count % BLOCK and plan.update(tensors, old, count):
             return args[1]
         return plan.run(tensors, count)
+
+
+def _with(tensor: Tensor, axis: int, size: int) -> list[int]:
+    """The shape of ``tensor`` with another size along ``axis``."""
+    shape = list(tensor.shape)
+    shape[axis] = size
+    return shape
 
 
 def choose(mask: Tensor, new: Any, old: Any, batch_axis: int = 0) -> Any:

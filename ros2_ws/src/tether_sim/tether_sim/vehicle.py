@@ -25,6 +25,7 @@ class Vehicle:
     def __init__(self, robot: Quadrotor, actuation_mode: str, rate_hz: float, noise: Mapping[str, Sequence[float]], seed: int) -> None:
         torch.set_num_threads(1)
         self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=1.0 / rate_hz)
+        self._simulator.in_real_time()
         self._sensors = SensorModel(robot.sensors, 1, torch.Generator().manual_seed(seed))
         self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
         self._all = torch.ones(1, dtype=torch.bool)

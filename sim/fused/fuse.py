@@ -83,7 +83,9 @@ class Fused:
         """The same for `BLOCK` environments of which the last are repeated; results of the first ``count``."""
         chosen = torch.arange(BLOCK).clamp(max=count - 1)
         wide = [
-            leaf.expand(*_with(leaf, self.batch_axis, BLOCK)) if count == 1 else leaf.index_select(self.batch_axis, chosen)
+            leaf.expand(*_with(leaf, self.batch_axis, BLOCK))
+            if leaf.shape[self.batch_axis] == 1
+            else leaf.index_select(self.batch_axis, chosen)
             for leaf in leaves
             if isinstance(leaf, Tensor)
         ]

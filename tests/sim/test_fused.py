@@ -320,3 +320,13 @@ def test_a_graph_that_needs_what_was_updated_complains() -> None:
         update(torch.arange(2 * BLOCK) < 3, (old,), torch.ones(2 * BLOCK, 2))
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         result.backward()
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_few_environments_may_be_padded(count: int) -> None:
+    fused = Fused(lambda x, y: {"sum": x.sum(1), "product": x * y}, "padded")
+    fused.pads = True
+    x, y = torch.randn(count, 4), torch.randn(1, 4)
+    torch.testing.assert_close(fused(x, y), fused.eager(x, y))
+    assert kernels(fused) == 1
+    assert fused(x.clone().requires_grad_(), y)["sum"].requires_grad, "gradients are taken eagerly"

@@ -39,11 +39,6 @@ RESET_WIDTHS = {  # in the order of `State`
 }
 
 
-def _finite(mask: Tensor, new: State) -> Tensor:
-    """Which elements of a start are finite, or not asked for, bool ``[width, n]``."""
-    return dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite() | ~mask
-
-
 class QuadrotorSimulator(Simulator):
     """Many copies of one quadrotor.
 
@@ -149,7 +144,7 @@ class QuadrotorSimulator(Simulator):
         charge = split(self._parameters).battery_charge if self._given.battery else None
         new = State(*rows)._replace(charge=charge)
         widths = RESET_WIDTHS | {"battery_charge": 1}
-        checks.check_values(self._core.sound(mask, new), lambda: _finite(mask, new), widths, "state", "is not finite")
+        checks.check_values(self._core.sound(mask, new), lambda: self._core.finite(mask, new), widths, "state", "is not finite")
         old = (self._state, self._history, self._last_velocity)
         placed = self._core.place(mask, old, new, self._safe, self._derived.centre_of_mass)
         self._state, self._history, self._last_velocity = placed

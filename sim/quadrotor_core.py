@@ -133,10 +133,13 @@ class QuadrotorCore:
         """Which packed parameters are within their bounds, bool ``[width, n]``."""
         return (parameters > self.lowest) & (parameters < self.highest)
 
+    def finite(self, mask: Tensor, new: State) -> Tensor:
+        """Which elements of a start are finite, or not asked for, bool ``[width, n]``."""
+        return dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite() | ~mask
+
     def _sound(self, mask: Tensor, new: State) -> Tensor:
-        """Whether a start is finite, or not asked for, bool ``[n]``."""
-        start = dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation)))
-        return start.isfinite().all(0) | ~mask
+        """Whether all of a start is, bool ``[n]``."""
+        return self.finite(mask, new).all(0)
 
     def _place(
         self, old: tuple[Tensor, Tensor, Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None

@@ -37,7 +37,7 @@ class Fused:
     a leading axis of that length. Only the final carry comes back.
 
     Args:
-        function: pure; of operations in `sim.fused.traced.FUNCTIONS`. Anything else is no error: it runs eagerly, after a warning.
+        function: pure; of operations in `sim.fused.functions.FUNCTIONS`. Anything else is no error: it runs eagerly, after a warning.
         name: for the warning.
         batch_axis: 0, or −1 for feature-major tensors.
         result_axis: the same for results; by default as for arguments.

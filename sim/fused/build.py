@@ -81,7 +81,7 @@ class Build:
     def __init__(self, source: str) -> None:
         key = "\0".join((source, *FLAGS, compiler(), _machine()))
         self.path = cache_directory() / "kernels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
-        self._compiling = None if self.path.exists() else _workers().submit(_compile, source, self.path)
+        self._compiling = None if self.path.exists() else workers().submit(_compile, source, self.path)
 
     def load(self) -> ctypes.CDLL:
         """The library, once it is compiled; raises `BuildError` with the compiler's first complaint."""
@@ -97,7 +97,8 @@ class Build:
 
 
 @functools.cache
-def _workers() -> ThreadPoolExecutor:
+def workers() -> ThreadPoolExecutor:
+    """Threads for compilers."""
     return ThreadPoolExecutor(os.cpu_count(), "compiler")
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import itertools
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sim.fused.build import Build, BuildError
+from sim.fused.build import Build, BuildError, count_time, workers
 from sim.fused.source import Body, backward, forward, output_kinds
 
 SMALLEST_SHARE = 1024  # environments that a thread must have to be worth starting
@@ -50,7 +52,7 @@ class Kernel:
         self._backward: dict[tuple[int, ...], Callable[[], Run]] = {}
 
     def _program(self, source: str) -> Callable[[], Run]:
-        return _Processor(source) if self.device.type == "cpu" else _Graphics(source)
+        return _Processor(source) if self.device.type == "cpu" else _Graphics(source, self.device)
 
     def prepare(self, wanted: tuple[int, ...]) -> None:
         """Start compiling the gradients of the inputs ``wanted``."""
@@ -83,49 +85,66 @@ class Kernel:
         return [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in inputs]
 
 
+def _arguments(inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], *numbers: int) -> ctypes.Array[ctypes.c_long]:
+    """``Arguments`` of `sim.fused.source`, all of whose members have the size of a pointer."""
+    return (ctypes.c_long * (2 * (len(inputs) + len(outputs)) + len(numbers)))(
+        *[tensor.data_ptr() for tensor, _ in inputs],
+        *[tensor.data_ptr() + offset * tensor.itemsize for tensor, offset, _ in outputs],
+        *[apart for _, apart in inputs],
+        *[apart for _, _, apart in outputs],
+        *numbers,
+    )
+
+
 class _Processor:
     """A program for the CPU."""
 
     def __init__(self, source: str) -> None:
         self._build = Build(source)
-        self._run: Run | None = None
+        self._function: Any = None
 
     def __call__(self) -> Run:
-        if self._run is None:
-            function = self._build.load().run
-            function.restype, function.argtypes = None, [*[ctypes.c_void_p] * 4, ctypes.c_long, ctypes.c_int, ctypes.c_int]
-            self._run = lambda inputs, outputs, count, sparse: _call(function, inputs, outputs, count, sparse)
+        if self._function is None:
+            self._function = self._build.load().run
+            self._function.restype, self._function.argtypes = None, [ctypes.c_void_p]
         return self._run
 
-
-def _call(function: Any, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
-    threads = max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
-    given, taken = len(inputs), len(outputs)
-    function(
-        (ctypes.c_void_p * given)(*[tensor.data_ptr() for tensor, _ in inputs]),
-        (ctypes.c_long * given)(*[apart for _, apart in inputs]),
-        (ctypes.c_void_p * taken)(*[tensor.data_ptr() + offset * tensor.itemsize for tensor, offset, _ in outputs]),
-        (ctypes.c_long * taken)(*[apart for _, _, apart in outputs]),
-        count,
-        1 if sparse else threads,
-        sparse,
-    )
+    def _run(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
+        threads = 1 if sparse else max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
+        self._function(_arguments(inputs, outputs, count, threads, sparse))
 
 
 class _Graphics:
-    """A program for a CUDA device, compiled by the runtime compiler that torch brings."""
+    """A program for a CUDA device, compiled by the runtime compiler that torch brings, and launched by the driver itself: torch's launcher
+    takes Python a microsecond an argument.
+    """
 
-    def __init__(self, source: str) -> None:
-        try:
-            self._kernel = torch.cuda._compile_kernel(source, "run")
-        except Exception as error:  # torch raises whatever its compiler does
-            raise BuildError(f"the CUDA kernel does not compile: {str(error).splitlines()[0]}") from error
+    def __init__(self, source: str, device: torch.device) -> None:
+        self._compiling: Future[Any] = workers().submit(_compile_for_cuda, source, device)
+        self._kernel: Any = None
 
     def __call__(self) -> Run:
-        return self._launch
+        if self._kernel is None:
+            begin = time.perf_counter()
+            try:
+                self._kernel, self._launch = self._compiling.result()
+            except Exception as error:  # torch raises whatever its compiler does
+                raise BuildError(f"the CUDA kernel does not compile: {str(error).splitlines()[0]}") from error
+            finally:
+                count_time(time.perf_counter() - begin)
+        return self._run
 
-    def _launch(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
-        arguments: list[Any] = [item for rows in inputs for item in rows]
-        for buffer, offset, apart in outputs:
-            arguments += [buffer[offset:] if offset else buffer, apart]
-        self._kernel(((count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK, 1, 1), (THREADS_PER_BLOCK, 1, 1), (*arguments, count))
+    def _run(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
+        arguments = _arguments(inputs, outputs, count, 1, sparse)
+        blocks = (count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK
+        stream = ctypes.c_void_p(torch.cuda.current_stream(outputs[0][0].device).cuda_stream)
+        given = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+        failed = self._launch(self._kernel.func, blocks, 1, 1, THREADS_PER_BLOCK, 1, 1, 0, stream, given, None)
+        if failed:
+            raise RuntimeError(f"the CUDA driver refuses a kernel: error {failed}")
+
+
+def _compile_for_cuda(source: str, device: torch.device) -> tuple[Any, Any]:
+    """The kernel, and the driver's function that launches it."""
+    torch.cuda.set_device(device)  # of this thread
+    return torch.cuda._compile_kernel(source, "run"), ctypes.CDLL("libcuda.so.1").cuLaunchKernel

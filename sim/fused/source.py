@@ -225,20 +225,20 @@ def _history(body: Body, real: str) -> list[str]:
 
 
 def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs: int) -> str:
-    """A whole source file around the text of one block: ``run`` for C++, ``run_cuda`` for CUDA."""
+    """A whole source file around the text of one block. Its one function, ``run``, takes `arguments`."""
     kinds = [*body.kinds, *["real"] * (inputs - len(body.kinds))]
     kinds, outputs = ([STORED[kind] for kind in each] for each in (kinds, outputs))
     pointers = [f"const {kind}* const p{k}, const extent s{k}" for k, kind in enumerate(kinds)]
     pointers += [f"{kind}* const q{k}, const extent z{k}" for k, kind in enumerate(outputs)]
-    given = [f"(const {kind}*)in[{k}] + begin, in_stride[{k}]" for k, kind in enumerate(kinds)]
-    given += [f"({kind}*)out[{k}] + begin, out_stride[{k}]" for k, kind in enumerate(outputs)]
-    shifted = [f"p{k} + begin, s{k}" for k in range(inputs)] + [f"q{k} + begin, z{k}" for k in range(len(outputs))]
+    given = [f"(const {kind}*)a.in[{k}] + begin, (extent)a.in_stride[{k}]" for k, kind in enumerate(kinds)]
+    given += [f"({kind}*)a.out[{k}] + begin, (extent)a.out_stride[{k}]" for k, kind in enumerate(outputs)]
     return TEMPLATE.format(
         lanes=BLOCK,
+        inputs=len(kinds),
+        outputs=len(outputs),
         helpers=helpers(real),
         pointers=", ".join(pointers),
         given=", ".join(given),
-        shifted=", ".join(shifted),
         text="\n".join(text),
     )
 
@@ -251,7 +251,7 @@ TEMPLATE = """#ifdef __CUDACC__
 #define INFINITY __int_as_float(0x7f800000)
 #define NAN __int_as_float(0x7fffffff)
 #endif
-typedef int extent;  // what torch passes a Python integer as
+typedef int extent;  // 64 bits would cost a GPU several instructions an address; 2³¹ elements of one tensor are beyond its memory
 #else
 #include <math.h>
 typedef long extent;
@@ -259,26 +259,35 @@ typedef long extent;
 #define HD static inline
 #define SIMD _Pragma("omp simd")
 #endif
+struct Arguments {{
+  const void* in[{inputs}];
+  void* out[{outputs}];
+  long in_stride[{inputs}];
+  long out_stride[{outputs}];
+  long n;
+  long threads;
+  long sparse;  // only where the first input, a mask, is set
+}};
 {helpers}
 HD void block({pointers}) {{
 {text}
 }}
 
 #ifdef __CUDACC__
-extern "C" __global__ void run({pointers}, const extent n) {{
-  const extent begin = blockIdx.x * blockDim.x + threadIdx.x;
-  if (begin < n) block({shifted});
+extern "C" __global__ void run(const Arguments a) {{
+  const long begin = (long)blockIdx.x * blockDim.x + threadIdx.x;
+  if (begin >= a.n || (a.sparse && !((const unsigned char*)a.in[0])[begin])) return;
+  block({given});
 }}
 #else
-extern "C" void run(const void* const* in, const long* in_stride, void* const* out, const long* out_stride, long n, int threads,
-                    int sparse) {{
-  const long blocks = (n + LANES - 1) / LANES;
-  #pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
+extern "C" void run(const Arguments& a) {{
+  const long blocks = (a.n + LANES - 1) / LANES;
+  #pragma omp parallel for schedule(static) num_threads(a.threads) if (a.threads > 1)
   for (long k = 0; k < blocks; ++k) {{
-    const long begin = k == blocks - 1 ? n - LANES : k * LANES;  // the last block overlaps its neighbour: n is at least LANES
-    if (sparse) {{  // the first input says where there is anything to do
+    const long begin = k == blocks - 1 ? a.n - LANES : k * LANES;  // the last block overlaps its neighbour: n is at least LANES
+    if (a.sparse) {{
       int any = 0;
-      for (int i = 0; i < LANES; ++i) any |= ((const unsigned char*)in[0])[begin + i];
+      for (int i = 0; i < LANES; ++i) any |= ((const unsigned char*)a.in[0])[begin + i];
       if (!any) continue;
     }}
     block({given});

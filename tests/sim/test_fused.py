@@ -330,3 +330,42 @@ def test_few_environments_may_be_padded(count: int) -> None:
     torch.testing.assert_close(fused(x, y), fused.eager(x, y))
     assert kernels(fused) == 1
     assert fused(x.clone().requires_grad_(), y)["sum"].requires_grad, "gradients are taken eagerly"
+
+
+# --- on a GPU ---
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", POINTWISE)
+def test_every_operation_on_a_gpu(name: str) -> None:
+    compare(POINTWISE[name], *(tensor.cuda() for tensor in tensors((3,), (3,))))
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("name", ["waves", "roots", "clamp", "where"])
+def test_single_precision_on_a_gpu(name: str) -> None:
+    compare(POINTWISE[name], *(tensor.cuda() for tensor in tensors((3,), (3,), dtype=torch.float32)), rtol=3e-6)
+
+
+@pytest.mark.gpu
+def test_updates_on_a_gpu() -> None:
+    update = Update(lambda old, x: (old[0] + x, old[1] * 0.0 + 7.0), "update")
+    count = 8 * BLOCK
+    x, mask = torch.rand(count, 2).cuda(), (torch.arange(count) % 7 == 0).cuda()
+    old = (torch.rand(2, count).cuda().t(), torch.rand(3, count).cuda().t())
+    expected = update.eager(mask, tuple(part.clone() for part in old), x)
+    with torch.no_grad():
+        found = update(mask, old, x)
+    torch.testing.assert_close(found, expected)
+    assert all(new is part for new, part in zip(found, old, strict=True))
+
+
+@pytest.mark.gpu
+def test_a_cuda_compiler_that_fails(fresh: pytest.MonkeyPatch) -> None:
+    def refuse(*args: str) -> None:
+        raise RuntimeError("no architecture")
+
+    fresh.setattr(torch.cuda, "_compile_kernel", refuse)
+    messages = warned(Fused(lambda x: x * 2.0, "a"), torch.randn(COUNT, 2).cuda())
+    assert len(messages) == 1
+    assert "no architecture" in messages[0]

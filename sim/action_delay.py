@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -22,12 +23,17 @@ def takeover_times(control_dt: float, substeps: int) -> Tensor:
     return (ends.unsqueeze(1) + ages).unsqueeze(2)
 
 
-def shares(delay: Tensor, takeover: Tensor, physics_dt: float) -> Tensor:
-    """Share of each sub-step during which each of the latest commands is in effect, newest first, ``[substeps, history, 1, n]``.
+def effective(commands: Sequence[Tensor], delay: Tensor, takeover: Tensor, physics_dt: float) -> Tensor:
+    """The mean of the commands in effect during one sub-step, ``[4, n]``.
 
-    A command takes effect ``delay`` ``[n]`` seconds after it was issued, so that of a sub-step which ends ``takeover`` seconds after that
-    the share (takeover − delay)/physics_dt, within 0…1, is its own or a newer one's.
+    A command takes effect ``delay`` ``[n]`` seconds after it was issued, so that of a sub-step which ends ``takeover`` ``[history − 1, 1]``
+    seconds after that the share (takeover − delay)/physics_dt, within 0…1, is its own or a newer one's.
+
+    Args:
+        commands: the latest, newest first, each ``[4, n]``.
     """
     newer = ((takeover - delay) / physics_dt).clamp(0.0, 1.0)
-    none, all_of_it = torch.zeros_like(newer[:, :1]), torch.ones_like(newer[:, :1])
-    return torch.diff(torch.cat((none, newer, all_of_it), dim=1), dim=1).unsqueeze(2)
+    mean = commands[-1]
+    for share, command, older in reversed(list(zip(newer, commands, commands[1:], strict=False))):
+        mean = mean + share * (command - older)
+    return mean

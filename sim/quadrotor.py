@@ -6,7 +6,7 @@ Equations and integrator: `sim.quadrotor_dynamics`; inner loop: `sim.rate_loop`;
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
@@ -20,15 +20,16 @@ from sim.action_delay import history_length
 from sim.battery import Supply
 from sim.devices import available_device
 from sim.downwash import among
+from sim.fused.structure import map_tensors
 from sim.ground import REACH_M
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, nominal
-from sim.quadrotor_core import Derived, QuadrotorCore, split, with_new
+from sim.quadrotor_core import Derived, Episode, QuadrotorCore, split, with_new
 from sim.quadrotor_dynamics import State
 from sim.rate_loop import rotor_speeds
 from sim.simulator import Simulator
 
 MODES = ("ctbr", "rotor_thrusts")
-SAVED = ("state", "parameters", "history", "last_velocity", "force", "torque")
+SAVED = ("state", "parameters", "last_velocity", "force", "torque")  # and the history of commands
 RESET_WIDTHS = {  # in the order of `State`
     "orientation_base_in_world": 4,
     "angular_velocity_base_in_base": 3,
@@ -95,8 +96,9 @@ class QuadrotorSimulator(Simulator):
         self._rest = self._resting()
         self._state = self._rest.expand(-1, num_envs).clone()
         self._last_velocity = torch.zeros_like(self._state[:3])
-        self._history = self._safe.expand(history_length(control_dt), -1, num_envs).clone()
+        self._history = tuple([self._safe.expand(-1, num_envs).clone() for _ in range(history_length(control_dt))])
         self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
+        self._fit = torch.ones(num_envs, dtype=torch.bool, device=self.device)  # whether the last start of each was
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
         self._given = Given(rotor_drag=any(self.robot.rotor_drag_kg))
@@ -121,9 +123,10 @@ class QuadrotorSimulator(Simulator):
         hover = rotor_speeds(self._core.loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
         return torch.cat((self._column([1.0] + [0.0] * 11 + [1.0]), hover, self._column([0.0] * 3)))
 
-    def _refresh(self) -> None:
-        """Recompute what depends on parameters and wrench."""
-        self._derived: Derived = self._core.derive(self._parameters, self._force, self._torque, self._given)
+    def _refresh(self, derive: Callable[..., Any] | None = None) -> None:
+        """Recompute what depends on parameters and wrench, for as many environments as there are: updates write into it."""
+        derived = (derive or self._core.derive.eager)(self._parameters, self._force, self._torque, self._given)
+        self._derived: Derived = map_tensors(derived, lambda t: t.expand(*t.shape[:-1], self.num_envs).clone() if t.shape[-1] == 1 else t)
 
     # --- state ---
 
@@ -135,19 +138,26 @@ class QuadrotorSimulator(Simulator):
             TetherError: also for values that are not finite, or a quaternion without length.
         """
         checks.check_mask(mask, self.num_envs)
+        charge = split(self._parameters).battery_charge if self._given.battery else None
+        new = self._start(state)._replace(charge=charge)
+        self._check_start(self._core.sound(mask, new), mask, new)
+        old = (self._state, self._history, self._last_velocity)
+        placed = self._core.place(mask, old, new, self._safe, self._derived.centre_of_mass)
+        self._state, self._history, self._last_velocity = placed
+
+    def _start(self, state: Mapping[str, Tensor]) -> State:
+        """Rows of a start, at rest where ``state`` says nothing, without a battery's charge."""
         checks.check_names(state, RESET_WIDTHS, "state")
-        rest = self._rest.expand(-1, self.num_envs).split(list(RESET_WIDTHS.values()))
+        rest = self._rest.split(list(RESET_WIDTHS.values()))
         rows = [
             self._feature_major(state[name], width, name) if name in state else default
             for (name, width), default in zip(RESET_WIDTHS.items(), rest, strict=True)
         ]
-        charge = split(self._parameters).battery_charge if self._given.battery else None
-        new = State(*rows)._replace(charge=charge)
+        return State(*rows)
+
+    def _check_start(self, good: Tensor, mask: Tensor, new: State) -> None:
         widths = RESET_WIDTHS | {"battery_charge": 1}
-        checks.check_values(self._core.sound(mask, new), lambda: self._core.finite(mask, new), widths, "state", "is not finite")
-        old = (self._state, self._history, self._last_velocity)
-        placed = self._core.place(mask, old, new, self._safe, self._derived.centre_of_mass)
-        self._state, self._history, self._last_velocity = placed
+        checks.check_values(good, lambda: self._core.finite(mask, new), widths, "state", "is not finite")
 
     def signals(self) -> dict[str, Tensor]:
         """See `Simulator.signals`."""
@@ -177,7 +187,8 @@ class QuadrotorSimulator(Simulator):
 
     def detach(self) -> None:
         """Cut the state off the graph that led to it; for truncated back-propagation."""
-        self._state, self._history, self._last_velocity = self._state.detach(), self._history.detach(), self._last_velocity.detach()
+        self._state, self._last_velocity = self._state.detach(), self._last_velocity.detach()
+        self._history = tuple([command.detach() for command in self._history])
 
     # --- stepping ---
 
@@ -189,15 +200,15 @@ class QuadrotorSimulator(Simulator):
         self._last_velocity = s.velocity
         if self.drones_per_world > 1:
             constants = among(constants, s.position, self.drones_per_world)
-        (self._state,) = self._core.advance((self._state,), (self._derived.shares,), (commands, constants, near))
+        (self._state,) = self._core.advance((self._state,), (self._core.takeover,), (commands, self._derived.delay, constants, near))
 
-    def _commands(self, actuation: Tensor) -> Tensor:
-        """The latest commands, newest first, ``[history, 4, n]``."""
+    def _commands(self, actuation: Tensor) -> tuple[Tensor, ...]:
+        """The latest commands, newest first, each ``[4, n]``."""
         command = self._feature_major(actuation, 4, "actuation").clamp(self._lower, self._upper)
         if self.device.type == "cpu" and not math.isfinite(command.detach().sum().item()):
             bad = (~actuation.isfinite()).any(1).nonzero().flatten().tolist()
             raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
-        self._history = torch.cat((command.unsqueeze(0), self._history[:-1]))
+        self._history = (command, *self._history[:-1])
         return self._history
 
     def _near_ground(self) -> bool:
@@ -221,21 +232,46 @@ class QuadrotorSimulator(Simulator):
                 0…20 ms, a charge outside 0…1; and for battery parameters of a robot that describes no battery.
         """
         checks.check_mask(mask, self.num_envs)
+        given, new = self._asked(parameters)
+        self._check_parameters(self._core.acceptable(mask, new, self._parameters), mask, new)
+        if given != self._given:
+            self._widen(given)
+        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._derived.centre_of_mass, given)
+        self._parameters, self._state = changed
+        self._derived = self._core.derive_again(mask, self._derived, self._parameters, self._force, self._torque, given)
+
+    def _widen(self, given: Given) -> None:
+        """Use more of the model from now on, with the parameters that everybody has."""
+        if given.battery and not self._given.battery:
+            self._state = torch.cat((self._state, split(self._parameters).battery_charge))
+        self._given = given
+        self._refresh()
+
+    def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        """See `Simulator.begin`: `randomize` and `reset` as one kernel."""
+        checks.check_mask(mask, self.num_envs)
+        given, changes = self._asked(parameters)
+        if given != self._given:
+            self._widen(given)
+        new = self._start(state)
+        self._fit = self._core.fit(mask, self._fit, new, changes, self._parameters)
+        if self.device.type == "cpu" and not self._fit.all():
+            self._fit = torch.ones_like(self._fit)
+            self._check_parameters(self._core.acceptable(mask, changes, self._parameters), mask, changes)
+            self._check_start(self._core.sound(mask, new), mask, new)
+        old = Episode(self._parameters, self._derived, self._state, self._history, self._last_velocity)
+        begun: Episode = self._core.begin(mask, old, new, changes, self._safe, self._force, self._torque, given)
+        self._parameters, self._derived, self._state, self._history, self._last_velocity = begun
+
+    def _asked(self, parameters: Mapping[str, Tensor]) -> tuple[Given, dict[str, Tensor]]:
+        """What of the model is in use from now on, and rows of new parameters."""
         checks.check_names(parameters, PARAMETER_WIDTHS, "parameter")
         given = self._given.and_by(parameters)
         checks.check_battery(given, self.robot)
-        new = {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
-        good = self._core.acceptable(mask, new, self._parameters)
+        return given, {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
+
+    def _check_parameters(self, good: Tensor, mask: Tensor, new: dict[str, Tensor]) -> None:
         checks.check_values(good, lambda: self._physical(mask, new), PARAMETER_WIDTHS, "parameter", "is outside its bounds")
-        if given.battery and not self._given.battery:
-            self._state = torch.cat((self._state, split(self._parameters).battery_charge))
-        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._derived.centre_of_mass, given)
-        self._parameters, self._state = changed
-        if given == self._given:
-            self._derived = self._core.derive_again(mask, self._derived, self._parameters, self._force, self._torque, given)
-        else:
-            self._given = given
-            self._refresh()
 
     def _physical(self, mask: Tensor, new: dict[str, Tensor]) -> Tensor:
         """Which parameters are within their bounds, or not asked for, bool ``[width, n]``."""
@@ -250,7 +286,7 @@ class QuadrotorSimulator(Simulator):
         """See `Simulator.apply_wrench`; both act at the centre of mass."""
         self._force = self._feature_major(force_in_world, 3, "force_in_world")
         self._torque = self._feature_major(torque_in_base, 3, "torque_in_base")
-        self._refresh()
+        self._refresh(self._core.derive)
 
     # --- saving and checks ---
 
@@ -258,7 +294,7 @@ class QuadrotorSimulator(Simulator):
         """See `Simulator.state_dict`."""
         values = {name: getattr(self, f"_{name}") for name in SAVED}
         saved = {name: None if value is None else value.detach().clone() for name, value in values.items()}
-        return saved | {"given": list(self._given)}
+        return saved | {"history": torch.stack(self._history).detach(), "given": list(self._given)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another size or control period saved it."""
@@ -269,12 +305,14 @@ class QuadrotorSimulator(Simulator):
         for name in SAVED:
             value = state[name]
             setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True))
+        self._history = state["history"].to(self.device, self.dtype, copy=True).unbind()
         self._given = given
         self._refresh()
 
     def _is_mine(self, state: Mapping[str, Any]) -> bool:
-        same = all(name in state and state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[1:4])
-        return same and set(state) == {*SAVED, "given"} and state["state"].shape[1:] == (self.num_envs,)
+        same = all(name in state and state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[1:3])
+        same = same and "history" in state and state["history"].shape == (len(self._history), *self._history[0].shape)
+        return same and set(state) == {*SAVED, "history", "given"} and state["state"].shape[1:] == (self.num_envs,)
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
         if value.shape != (self.num_envs, width):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from robots.description import Quadrotor
 from sim import quadrotor_dynamics as dynamics
-from sim.action_delay import shares, takeover_times
+from sim.action_delay import effective, takeover_times
 from sim.battery import Supply, drawn, voltage
 from sim.fused.fuse import Fused, Update
 from sim.ground import touching
@@ -28,12 +28,22 @@ class Derived(NamedTuple):
     Attributes:
         constants: of a sub-step.
         centre_of_mass: its offset from the base [m], ``[3, n]``; None while it is nowhere but in the base.
-        shares: of the latest commands in each sub-step, ``[substeps, history, 1, n]``; None while nobody has a delay.
+        delay: of commands [s], ``[n]``; None while nobody has one.
     """
 
     constants: Constants
     centre_of_mass: Tensor | None
-    shares: Tensor | None
+    delay: Tensor | None
+
+
+class Episode(NamedTuple):
+    """Everything that changes when an episode begins: packed parameters, what follows from them, and as in `QuadrotorCore._place`."""
+
+    parameters: Tensor
+    derived: Derived
+    state: Tensor
+    history: tuple[Tensor, ...]
+    last_velocity: Tensor
 
 
 class QuadrotorCore:
@@ -61,15 +71,19 @@ class QuadrotorCore:
         self.randomize = Update(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
         self.sound = Fused(self._sound, "the quadrotor engine's check of a start", batch_axis=-1)
         self.place = Update(self._place, "the quadrotor engine's reset", batch_axis=-1)
+        self.fit = Update(self._fit, "the quadrotor engine's check of an episode", batch_axis=-1)
+        self.begin = Update(self._begin, "the quadrotor engine's start of an episode", batch_axis=-1)
 
     def in_real_time(self) -> None:
         """Use kernels for a single robot too."""
         self.advance.pads = self.measure.pads = True
 
-    def _advance(self, carry: tuple[Tensor], of_step: tuple[Tensor | None], constants: tuple[Tensor, Constants, bool]) -> tuple[Tensor]:
-        """One sub-step: (packed state), (shares), (latest commands ``[history, 4, n]`` with the newest first, constants, near ground)."""
-        (packed,), (share,), (commands, c, near_ground) = carry, of_step, constants
-        command = commands[0] if share is None else (share * commands).sum(0)
+    def _advance(
+        self, carry: tuple[Tensor], of_step: tuple[Tensor], constants: tuple[tuple[Tensor, ...], Tensor | None, Constants, bool]
+    ) -> tuple[Tensor]:
+        """One sub-step: (packed state), (`takeover_times`), (latest commands with the newest first, delay, constants, near ground)."""
+        (packed,), (takeover,), (commands, delay, c, near_ground) = carry, of_step, constants
+        command = commands[0] if delay is None else effective(commands, delay, takeover, self.physics_dt)
         s = dynamics.unpack(packed)
         if self.actuation_mode == "ctbr":
             command, integral = control(self.loop, s.rate, s.rate_integral, command)
@@ -106,7 +120,7 @@ class QuadrotorCore:
         return Derived(
             constants=constants(self.robot, self.geometry, p, force, torque, given),
             centre_of_mass=p.centre_of_mass if given.offset else None,
-            shares=shares(p.action_delay[0], self.takeover, self.physics_dt) if given.delay else None,
+            delay=p.action_delay[0] if given.delay else None,
         )
 
     def _acceptable(self, mask: Tensor, new: dict[str, Tensor], parameters: Tensor) -> Tensor:
@@ -142,13 +156,36 @@ class QuadrotorCore:
         return self.finite(mask, new).all(0)
 
     def _place(
-        self, old: tuple[Tensor, Tensor, Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        self, old: tuple[Tensor, tuple[Tensor, ...], Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
+    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
         """State, history of commands and last velocity at an episode's start; ``new`` is about the base, ``safe`` the command ``[4, 1]``
         that was given before it.
         """
         start = self.about_centre_of_mass(new._replace(orientation=dynamics.normalised(new.orientation)), centre_of_mass, 1.0)
-        return dynamics.pack(start), safe + 0.0 * old[1], start.velocity
+        return dynamics.pack(start), tuple([safe] * len(old[1])), start.velocity
+
+    def _fit(self, fit: Tensor, new: State, parameters: dict[str, Tensor], old: Tensor) -> Tensor:
+        """Whether all of a start and its parameters is as it should be, bool ``[n]``; the ``old`` parameters are packed."""
+        start = dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite()
+        return start.all(0) & self.physical(with_new(old, parameters)).all(0)
+
+    def _begin(
+        self,
+        old: Episode,
+        new: State,
+        parameters: dict[str, Tensor],
+        safe: Tensor,
+        force: Tensor | None,
+        torque: Tensor | None,
+        given: Given,
+    ) -> Episode:
+        """What `_randomize`, `_derive` and `_place` do, one after the other."""
+        changed = with_new(old.parameters, parameters)
+        derived = self._derive(changed, force, torque, given)
+        if given.battery:
+            new = new._replace(charge=split(changed).battery_charge)
+        placed = self._place((old.state, old.history, old.last_velocity), new, safe, derived.centre_of_mass)
+        return Episode(changed, derived, *placed)
 
     def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""

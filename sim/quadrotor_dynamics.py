@@ -56,7 +56,9 @@ BODY_WIDTHS = (4, 3, 3, 3)
 
 def pack(state: State) -> Tensor:
     """One tensor ``[20, n]``, ``[21, n]`` with a battery."""
-    return torch.cat([part for part in state if part is not None])
+    parts = [part for part in state if part is not None]
+    count = max(part.shape[-1] for part in parts)  # one row may serve all
+    return torch.cat([part if part.shape[-1] == count else part.expand(-1, count) for part in parts])
 
 
 def unpack(packed: Tensor) -> State:

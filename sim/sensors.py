@@ -10,8 +10,9 @@ from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
-from sim.fused.fuse import Update
+from sim.fused.fuse import Fused, Update
 from sim.quaternions import PRODUCT, quadratic
+from sim.random_numbers import Key, RandomNumbers, normal
 
 QUATERNION = ("w", "x", "y", "z")
 
@@ -32,7 +33,7 @@ class SensorModel:
     Args:
         sensors: what is read, for example ``robot.sensors``.
         num_envs: number of environments.
-        generator: the source of noise; its state is saved with the rest.
+        numbers: the source of noise; their state is saved with the rest.
         device, dtype: of the readings.
         max_delay: longest delay [control steps] that `reset` may set; 0 keeps no history.
     """
@@ -41,17 +42,19 @@ class SensorModel:
         self,
         sensors: Sequence[Sensor],
         num_envs: int,
-        generator: torch.Generator,
+        numbers: RandomNumbers,
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
         max_delay: int = 0,
     ) -> None:
         self.sensors, self.num_envs, self.max_delay = tuple(sensors), num_envs, max_delay
-        self.generator, self.device, self.dtype = generator, torch.device(device), dtype
+        self.numbers, self.device, self.dtype = numbers, torch.device(device), dtype
         self.widths = {sensor.name: 3 if sensor.channels == QUATERNION else sensor.size for sensor in sensors}
         self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
         self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
+        self._normal = Fused(self._numbers, "the noise of sensors")
+        self._drawn: Tensor | None = None
         self._begin = Update(_begun, "the start of sensors")
         self._delay = torch.zeros(num_envs, 1, device=device, dtype=torch.long)
         self._fresh = torch.ones(num_envs, 1, device=device, dtype=torch.bool)
@@ -118,8 +121,19 @@ class SensorModel:
         """The errors of one reading; None while nobody has asked for any."""
         if self._silent:
             return None
-        drawn = torch.randn(self._noise.shape[::-1], generator=self.generator, device=self.device, dtype=self.dtype)
-        return Errors(self._bias, self._noise, drawn.t())
+        self._drawn = self._normal(self.numbers.advance())
+        return Errors(self._bias, self._noise, self._drawn)
+
+    def drawn(self) -> Errors | None:
+        """The errors of the last `draw` once more, for environments in which nobody has seen them."""
+        if self._silent:
+            return None
+        if self._drawn is None:
+            self._drawn = self._normal(self.numbers.key)
+        return Errors(self._bias, self._noise, self._drawn)
+
+    def _numbers(self, key: Key) -> Tensor:
+        return normal(key, 0, sum(self.widths.values()), self.dtype)
 
     def disturbed(self, values: Mapping[str, Tensor], errors: Errors | None) -> dict[str, Tensor]:
         """Readings from delayed values; pure, so that it may be part of a fused kernel."""
@@ -155,9 +169,9 @@ class SensorModel:
         self._history = self._history.detach()
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit for bit, the generator included."""
+        """Everything needed to continue bit for bit, the random numbers included."""
         tensors = {name: getattr(self, f"_{name}").detach().clone() for name in ("noise", "bias", "delay", "fresh", "history")}
-        return tensors | {"silent": self._silent, "generator": self.generator.get_state()}
+        return tensors | {"silent": self._silent, "numbers": self.numbers.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`; raises `TetherError` when it was saved for other sensors or another number of environments."""
@@ -169,7 +183,8 @@ class SensorModel:
                 )
             setattr(self, f"_{name}", state[name].to(current.device, current.dtype, copy=True))
         self._silent = state["silent"]
-        self.generator.set_state(state["generator"])
+        self.numbers.load_state_dict(state["numbers"])
+        self._drawn = None
 
 
 def _begun(old: tuple[Tensor, ...], given: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, ...]:

@@ -66,6 +66,11 @@ class Simulator(abc.ABC):
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """Set parameters of the environments in ``mask``; raises `TetherError` for a name the engine does not have."""
 
+    def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
+        """`randomize`, then `reset`; an engine may do both faster at once."""
+        self.randomize(mask, parameters)
+        self.reset(mask, state)
+
     @abc.abstractmethod
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """External force [N] and torque [N·m] on the base, ``[num_envs, 3]`` each, held until set again."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import copy
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -11,10 +11,13 @@ import torch
 from torch import Tensor
 
 from robots.errors import TetherError
-from sim.fused.fuse import Fused, Update, choose
+from sim.fused.fuse import Fused, Update, rehearsal
+from sim.fused.source import BLOCK
+from sim.random_numbers import Key, RandomNumbers, normal, uniform
 from sim.sensors import Errors, SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
+from training.starts import Starts
 
 
 class EnvironmentStep(NamedTuple):
@@ -46,10 +49,11 @@ class EnvironmentStep(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What a step looks like and is worth: fields of `EnvironmentStep`."""
+    """What a step looks like and is worth: fields of `EnvironmentStep`; the command only where it moves."""
 
     state: dict[str, Tensor]
     sensors: dict[str, Tensor]
+    command: dict[str, Tensor]
     terms: Tensor
     reward: Tensor
     terminated: Tensor
@@ -81,31 +85,64 @@ class Environment:
         self.task, self.simulator, self.suite, self.auto_reset = task, simulator, suite, auto_reset
         self.num_envs, self.device = simulator.num_envs, simulator.device
         self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)
-        self.generator = torch.Generator(self.device).manual_seed(seed)
         self.channels = [signal.name for signal in task.robot.actuation(task.actuation_mode)]
         sensors = [task.robot.sensor(name) for name in task.sensors]
         delay = round(max(suite.observation_delay_s or (0.0,)) * task.rate_hz)
-        self.sensor_model = SensorModel(sensors, self.num_envs, self.generator, self.device, max_delay=delay)
+        self.numbers = RandomNumbers(self.num_envs, seed, self.device)
+        self.sensor_model = SensorModel(sensors, self.num_envs, self.numbers, self.device, max_delay=delay)
+        self.starts = Starts(functools.partial(task.sample, suite), self.num_envs, seed, self.device)
         self._judge = Fused(self._judged, f"a step of {task.name}")
-        self._disturbed = Fused(self.sensor_model.disturbed, "sensors")
+        self._begin = Update(self._begun, f"the first reading of {task.name}")
         self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
         self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
-        self._renew = Update(lambda old, new: new, "the choice between old and new episodes")
-        self._choose = Fused(choose, "the choice between old and new actuation")
+        self._blown = Fused(self._next_gust, "gusts")
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self.nobody = ~self.everyone
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
         self.skipped = torch.zeros_like(self.age)  # steps of the age that were never flown
-        self.resting = task.actuate(torch.zeros(self.num_envs, task.action_size, device=self.device))
-        self.previous_actuation = dict(self.resting)
-        self.starts: Start = self._sample()
-        self.used = ~self.everyone  # starts that were taken; each is used once, so that drawing can be rare
-        self.episode = _kept(copy.deepcopy(self.starts))
+        self.resting = task.actuate(torch.zeros(1, task.action_size, device=self.device))
+        self.last_actuation = {name: value.expand(self.num_envs, -1) for name, value in self.resting.items()}
+        self.began = self.everyone  # since the last step: their last actuation is the resting one
+        self.still = self.episode.reference is None  # commands do not move
         self.terms: tuple[str, ...] = ()  # of the reward
-        self.drawn: Errors | None = None  # for the last reading; what begins right after it is read with the same
-        self.asked: Signals = self.starts.command
+        self.asked: Signals = self._empty({name: value.shape[1] for name, value in self.episode.command.items()})
+        self.sensors = self._empty({sensor.name: sensor.size for sensor in sensors})
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
-        self.state: dict[str, Tensor] = {}
-        self.sensors: dict[str, Tensor] = {}
+        self._state: dict[str, Tensor] | None = None
+        self._rehearse()
+
+    @torch.no_grad()
+    def _rehearse(self) -> None:
+        """Have all kernels compiled at once, by a step that leaves no trace."""
+        if self.num_envs < BLOCK:
+            return
+        with rehearsal():
+            saved, automatic = self.state_dict(), self.auto_reset
+            self.auto_reset = False
+            self.reset()
+            self.step({name: value.expand(self.num_envs, -1) for name, value in self.resting.items()})
+            self.load_state_dict(saved)
+            self.auto_reset = automatic
+
+    def _empty(self, widths: Mapping[str, int]) -> dict[str, Tensor]:
+        return {name: torch.zeros(width, self.num_envs, device=self.device).t() for name, width in widths.items()}
+
+    @property
+    def episode(self) -> Start:
+        """How the present episodes began."""
+        return self.starts.current
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """Privileged signals as they are now, of new episodes where some began."""
+        if self._state is None:
+            self._state = self.simulator.privileged()
+        return self._state
+
+    @property
+    def previous_actuation(self) -> dict[str, Tensor]:
+        """What was actuated last by name; at rest where an episode has just begun."""
+        return self._previous(self.last_actuation, self.began)
 
     @property
     def command(self) -> dict[str, Tensor]:
@@ -115,71 +152,93 @@ class Environment:
     def reset(self, mask: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin new episodes where ``mask`` ``[num_envs]`` is set (all by default); returns everyone's sensors and command."""
         mask = self.everyone if mask is None else mask
-        if (mask & self.used).any():
-            self._draw()
-        self.used = self.used | mask
-        self.episode = self._renew(mask, self.episode, _kept(self.starts))
-        self.simulator.randomize(mask, self.starts.parameters)
-        self.simulator.reset(mask, self.starts.state)
-        delay = None if self.starts.sensor_delay_s is None else (self.starts.sensor_delay_s * self.task.rate_hz).round().long().flatten()
-        self.sensor_model.reset(mask, noise=self.starts.sensor_noise, delay=delay)
-        self.age, self.skipped = torch.where(mask, 0, self.age), torch.where(mask, 0, self.skipped)
-        self._ask()
-        self.previous_actuation = self._choose(mask, self.resting, self.previous_actuation)
-        self._disturb(mask)
-        errors = self.drawn or self.sensor_model.draw()
-        reading = self._disturbed(self._look(mask), errors)
-        self.sensors = self._renew(mask, self.sensors, reading) if self.sensors else reading
+        if self.starts.renew(mask):
+            self._reset(mask)
         return self.sensors, self.command
+
+    def _reset(self, mask: Tensor) -> None:
+        start = self.episode
+        self.simulator.begin(mask, start.state, start.parameters)
+        delay = None if start.sensor_delay_s is None else (start.sensor_delay_s * self.task.rate_hz).round().long().flatten()
+        self.sensor_model.reset(mask, noise=start.sensor_noise, delay=delay)
+        self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
+        self._disturb(mask)
+        self._state = None
+        late = self.sensor_model.delayed(self.state, mask) if self.sensor_model.max_delay else None
+        moving = {} if self.still else self.asked
+        given = (self.simulator.raw(), late, self.sensor_model.drawn(), {} if self.still else start.command)
+        self.sensors, moving = self._begin(mask, (self.sensors, moving), *given)
+        self.asked = start.command if self.still else moving
 
     def restart(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin everywhere with what ``seed`` draws, as if nothing had been before."""
-        self.generator.manual_seed(seed)
-        self._draw()
-        self.drawn = None
+        self.numbers.restart(seed)
+        self.sensor_model.draw()
+        self.starts.restart(seed)
         return self.reset()
 
     def stagger(self, steps: int) -> None:
         """Give every episode a random age, in multiples of ``steps``, so that they do not all end together; commands do not move on."""
-        groups = torch.randint(max(self.episode_steps // steps, 1), (self.num_envs,), generator=self.generator, device=self.device)
+        groups = (uniform(self.numbers.advance(), 0, 1)[:, 0] * max(self.episode_steps // steps, 1)).long()
         self.skipped = self.skipped + groups * steps - self.age
         self.age = groups * steps
 
     def ask(self, command: Signals) -> None:
         """Ask this of the current episodes from now on, standing still; what is not given falls back to its default, if it has one."""
         rest = {c.name: torch.tensor([c.default], device=self.device).repeat(self.num_envs, 1) for c in self.task.commands if c.default}
-        self.episode = self.episode._replace(command={**self.asked, **rest, **command}, reference=None)
-        self._ask()
+        self.still = True
+        self.starts.replace_command({**self.asked, **rest, **command})
+        self.asked = self.episode.command
 
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """Advance one control period under actuation signals by name ``[num_envs, size]``."""
         self._blow()
-        self.simulator.step(torch.cat([actuation[name] for name in self.channels], dim=1))
+        self.simulator.step(torch.cat([actuation[name].t() for name in self.channels]).t())  # rows of environments, as engines want them
         self.age = self.age + 1
-        self._ask()
-        late = self._look() if self.sensor_model.max_delay else None
-        self.drawn = errors = self.sensor_model.draw()
-        seen: Judged = self._judge(self.simulator.raw(), late, errors, dict(self.asked), dict(actuation), self.previous_actuation)
-        self.state = state = seen.state
+        late = self.sensor_model.delayed(self.simulator.privileged()) if self.sensor_model.max_delay else None
+        command = Start({}, {}, self.episode.command, {}, reference=None if self.still else self.episode.reference)
+        told = (command, None if self.still else self._time())
+        did = (dict(actuation), self.last_actuation, self.began)
+        seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did)
         truncated = (self.age >= self.episode_steps) & ~seen.terminated
-        self.sensors, self.previous_actuation = seen.sensors, dict(actuation)
-        if self.auto_reset and (done := seen.terminated | truncated).any():
-            self.reset(done)
+        self._state, self.sensors, self.asked = seen.state, seen.sensors, self.asked if self.still else seen.command
+        self.last_actuation, self.began = did[0], self.nobody
+        if self.auto_reset:
+            self.reset(seen.terminated | truncated)
         return EnvironmentStep(
-            self.sensors, self.command, self.terms, seen.terms, seen.reward, seen.terminated, truncated, state, seen.tracking_error
+            self.sensors, self.command, self.terms, seen.terms, seen.reward, seen.terminated, truncated, seen.state, seen.tracking_error
         )
 
     def _judged(
-        self, raw: Any, late: Signals | None, errors: Errors | None, command: Signals, actuation: Signals, previous_actuation: Signals
+        self,
+        raw: Any,
+        late: Signals | None,
+        errors: Errors | None,
+        start: Start,
+        time_s: Tensor | None,
+        actuation: Signals,
+        last_actuation: Signals,
+        began: Tensor,
     ) -> Judged:
-        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given."""
+        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given, commands move if time does."""
         state = self.simulator.interpret(raw)
-        transition = Transition(state, command, actuation, previous_actuation)
+        command = start.command if time_s is None else self.task.command_at(start, time_s)
+        transition = Transition(state, command, actuation, self._previous(last_actuation, began))
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
         terms = torch.stack(list(rewards.values()), dim=1)
         self.terms = tuple(rewards)
-        values = late or {name: state[name] for name in self.task.sensors}
-        return Judged(state, self.sensor_model.disturbed(values, errors), terms, terms.sum(1), self.task.terminated(transition), error)
+        sensors = self.sensor_model.disturbed(late or state, errors)
+        moving = {} if time_s is None else dict(command)
+        return Judged(state, sensors, moving, terms, terms.sum(1), self.task.terminated(transition), error)
+
+    def _previous(self, actuation: Signals, began: Tensor) -> dict[str, Tensor]:
+        return {name: torch.where(began.unsqueeze(1), self.resting[name], value) for name, value in actuation.items()}
+
+    def _begun(
+        self, old: tuple[Signals, Signals], raw: Any, late: Signals | None, errors: Errors | None, command: Signals
+    ) -> tuple[dict[str, Tensor], Signals]:
+        """The first reading of an episode, and the command it begins with; pure."""
+        return self.sensor_model.disturbed(late or self.simulator.interpret(raw), errors), command
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
@@ -190,91 +249,61 @@ class Environment:
         """Cut everything off the graph that led to it, for truncated back-propagation; `TetherError` on a simulator without gradients."""
         self.simulator.detach()
         self.sensor_model.detach()
-        self.state, self.sensors, self.previous_actuation = map(_detached, (self.state, self.sensors, self.previous_actuation))
+        self.sensors, self.last_actuation = _detached(self.sensors), _detached(self.last_actuation)
+        self._state = None if self._state is None else _detached(self._state)
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit for bit, the simulator and the sensors included."""
+        """Everything needed to continue bit for bit, the simulator, the sensors and their random numbers included."""
         return {
             "simulator": self.simulator.state_dict(),
             "sensor_model": self.sensor_model.state_dict(),
-            "generator": self.generator.get_state(),
+            "starts": self.starts.state_dict(),
             "age": self.age,
             "skipped": self.skipped,
-            "used": self.used,
+            "began": self.began,
+            "still": self.still,
             "gust": self.gust,
             "state": self.state,
             "sensors": self.sensors,
-            "previous_actuation": self.previous_actuation,
-            "starts": self.starts._asdict(),
-            "episode": self.episode._asdict(),
+            "last_actuation": self.last_actuation,
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.simulator.load_state_dict(state["simulator"])
         self.sensor_model.load_state_dict(state["sensor_model"])
-        self.generator.set_state(state["generator"])
-        self.age, self.skipped, self.used, self.gust = state["age"], state["skipped"], state["used"], state["gust"]
-        self.state, self.sensors = dict(state["state"]), dict(state["sensors"])
-        self.previous_actuation = dict(state["previous_actuation"])
-        self.starts, self.episode = Start(**state["starts"]), Start(**state["episode"])
-        self._ask()
+        self.starts.load_state_dict(state["starts"])
+        self.age, self.skipped, self.began = state["age"], state["skipped"], state["began"]
+        self.gust, self.still = state["gust"], state["still"]
+        self._state, self.sensors = dict(state["state"]), dict(state["sensors"])
+        self.last_actuation = dict(state["last_actuation"])
+        self.asked = self.episode.command if self.still else self._command_at(self.episode, self._time())
 
-    def _ask(self) -> None:
-        """Move the command to where it is now."""
-        if self.episode.reference is None:
-            self.asked = self.episode.command
-        else:
-            self.asked = self._command_at(self.episode, ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1))
-
-    def _look(self, begun: Tensor | None = None) -> dict[str, Tensor]:
-        """Take in the simulator's state; what the sensors see of it, between steps of the episodes just ``begun`` ``[num_envs]``."""
-        self.state = self.simulator.privileged()
-        return self.sensor_model.delayed(self.state, begun)
-
-    def _draw(self) -> None:
-        """Draw new starts, one for every environment."""
-        self.starts = self._sample()
-        self.used = ~self.everyone
-
-    def _sample(self) -> Start:
-        """Starts for all environments, laid out as kernels read them."""
-        return Start(*_laid_out(tuple(self.task.sample(self.suite, self.num_envs, self.generator))))
+    def _time(self) -> Tensor:
+        """How far the present episodes are [s], ``[num_envs, 1]``."""
+        return ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1)
 
     def _disturb(self, mask: Tensor) -> None:
         """Apply the constant force, and draw the first gust from its stationary distribution."""
         if self.episode.force_in_world is not None:
             self.simulator.apply_wrench(self.episode.force_in_world, torch.zeros_like(self.episode.force_in_world))
         if self.episode.gust_m_s is not None:
-            self.gust = torch.where(mask.unsqueeze(1), self._noise() * self.episode.gust_m_s, self.gust)
+            first = self._blown(torch.zeros_like(self.gust), self.episode.gust_m_s, self.numbers.advance(), 0.0)
+            self.gust = torch.where(mask.unsqueeze(1), first, self.gust)
 
     def _blow(self) -> None:
         """Advance the gusts by one exact step of dw = −w/T dt + σ √(2/T) dW."""
         if self.episode.gust_m_s is None:
             return
         keep = math.exp(-1.0 / (self.task.rate_hz * self.task.gust_s))
-        self.gust = keep * self.gust + math.sqrt(1 - keep**2) * self.episode.gust_m_s * self._noise()
+        self.gust = self._blown(self.gust, self.episode.gust_m_s, self.numbers.advance(), keep)
         mean = self.episode.parameters.get("wind", 0.0)
         self.simulator.randomize(self.everyone, {"wind": mean + self.gust})
 
-    def _noise(self) -> Tensor:
-        return torch.randn(self.num_envs, 3, generator=self.generator, device=self.device)
+    @staticmethod
+    def _next_gust(gust: Tensor, deviation: Tensor, key: Key, keep: float) -> Tensor:
+        return keep * gust + math.sqrt(1 - keep**2) * deviation * normal(key, 0, 3)
 
 
 def _detached(signals: Signals) -> dict[str, Tensor]:
     return {name: value.detach() for name, value in signals.items()}
-
-
-def _kept(start: Start) -> Start:
-    """What `Environment` needs of an episode while it lasts."""
-    wind = {name: value for name, value in start.parameters.items() if name == "wind"}
-    return start._replace(state={}, parameters=wind, sensor_noise={}, sensor_delay_s=None)
-
-
-def _laid_out(value: Any) -> Any:
-    """The same values with environments contiguous in memory."""
-    if isinstance(value, Mapping):
-        return {name: _laid_out(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple([_laid_out(item) for item in value])
-    return value if value is None else value.movedim(0, -1).contiguous().movedim(-1, 0)

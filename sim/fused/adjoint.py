@@ -73,6 +73,7 @@ RULES: dict[str, Rule] = {
     "max": _maximum,
     "abs": _absolute,
     "sqrt": lambda g, y, d, a: (0.5 * d / y,),
+    "log": lambda g, y, d, a: (d / a,),
     "exp": lambda g, y, d, a: (d * y,),
     "sin": lambda g, y, d, a: (d * g.make("cos", a),),
     "cos": lambda g, y, d, a: (-(d * g.make("sin", a)),),

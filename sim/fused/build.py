@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 FLAGS = ("-O1", "-ftree-vectorize", "-march=native", "-fopenmp", "-fno-math-errno", "-fno-trapping-math", "-fno-signed-zeros", "-fno-plt")
+GNU = ("-fdisable-rtl-combine",)  # a pass that takes a minute over random numbers, and makes nothing faster
 SHARED = ("-shared", "-fPIC", "-x", "c++")
 
 
@@ -54,6 +55,11 @@ def _machine() -> str:
     return processor + version
 
 
+def flags() -> tuple[str, ...]:
+    """For the compiler there is."""
+    return (*FLAGS, *GNU) if "Free Software Foundation" in _machine() else FLAGS
+
+
 _spent_s = 0.0
 
 
@@ -79,7 +85,7 @@ class Build:
     """
 
     def __init__(self, source: str) -> None:
-        key = "\0".join((source, *FLAGS, compiler(), _machine()))
+        key = "\0".join((source, *flags(), compiler(), _machine()))
         self.path = cache_directory() / "kernels" / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.so"
         self._compiling = None if self.path.exists() else workers().submit(_compile, source, self.path)
 
@@ -107,7 +113,7 @@ def _compile(source: str, path: Path) -> None:
     descriptor, partial = tempfile.mkstemp(suffix=".partial", dir=path.parent)
     os.close(descriptor)
     try:
-        command = [compiler(), *FLAGS, *SHARED, "-o", partial, "-"]
+        command = [compiler(), *flags(), *SHARED, "-o", partial, "-"]
         done = subprocess.run(command, input=source, capture_output=True, text=True, check=False)
         if done.returncode:
             lines = [line for line in done.stderr.splitlines() if "error" in line] or done.stderr.splitlines() or ["no message"]

@@ -6,19 +6,23 @@ HD real fmin_(real a, real b) {{ return b < a ? b : a; }}
 HD real fmax_(real a, real b) {{ return b > a ? b : a; }}
 HD real abs_(real a) {{ return a < 0 ? -a : a; }}
 HD bool finite_(real a) {{ return a - a == 0; }}
+HD unsigned hi_(unsigned a, unsigned b) {{ return (unsigned)((unsigned long long)a * b >> 32); }}
+HD real unit_(unsigned a) {{ return (real)(int)(a >> 8) * (real)5.9604644775390625e-8; }}
 {functions}
 """
 
 LIBRARY = """
 HD real sqrt_(real a) {{ return sqrt{f}(a); }}
 HD real exp_(real a) {{ return exp{f}(a); }}
+HD real log_(real a) {{ return log{f}(a); }}
+HD real floor_(real a) {{ return floor{f}(a); }}
 HD real sin_(real a) {{ return sin{f}(a); }}
 HD real cos_(real a) {{ return cos{f}(a); }}
 HD real tanh_(real a) {{ return tanh{f}(a); }}
 """
 
 # Single precision, written out so that the compiler can vectorise it; within 2 units in the last place. Coefficients: Cephes
-# (Moshier 1992) for exp and sin/cos, argument reduction by Cody and Waite (1980).
+# (Moshier 1992) for exp, log and sin/cos, argument reduction by Cody and Waite (1980).
 VECTORISED = """
 HD real sqrt_(real a) { return __builtin_sqrtf(a); }
 HD real scale_(real a, int k) { int bits = (k + 127) << 23; real two_k; __builtin_memcpy(&two_k, &bits, 4); return a * two_k; }
@@ -29,6 +33,21 @@ HD real exp_(real x) {
   real p = 1.9875691500e-4f; p = p * r + 1.3981999507e-3f; p = p * r + 8.3334519073e-3f; p = p * r + 4.1665795894e-2f;
   p = p * r + 1.6666665459e-1f; p = p * r + 5.0000001201e-1f;
   return x != x ? x : (x > 88.7f ? (real)INFINITY : (x < -87.3f ? 0.0f : scale_(p * r * r + r + 1.0f, n)));
+}
+HD real floor_(real x) { return __builtin_floorf(x); }
+HD real log_(real x) {
+  int bits = 0; __builtin_memcpy(&bits, &x, 4);
+  int e = ((bits >> 23) & 255) - 126; bits = (bits & 0x7fffff) | 0x3f000000;
+  real m = 0; __builtin_memcpy(&m, &bits, 4);
+  int low = m < 0.707106781186547524f; e = e - low; m = low ? m + m - 1.0f : m - 1.0f;
+  real z = m * m, k = (real)e;
+  real p = 7.0376836292e-2f; p = p * m - 1.1514610310e-1f; p = p * m + 1.1676998740e-1f; p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f; p = p * m - 1.6668057665e-1f; p = p * m + 2.0000714765e-1f; p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  real y = p * m * z - 2.12194440e-4f * k - 0.5f * z + m + 0.693359375f * k;
+  y = x < 1.17549435e-38f ? -(real)INFINITY : y;  // too small to be normal counts as zero
+  y = x < 0 ? (real)NAN : y;
+  return x - x == 0 ? y : (x > 0 ? x : (real)NAN);
 }
 HD real wave_(real x, int shift) {
   real k = x * 0.636619772367581343f; k = k + 12582912.0f; int n = 0; __builtin_memcpy(&n, &k, 4); n = n + shift; k = k - 12582912.0f;

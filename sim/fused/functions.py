@@ -41,8 +41,8 @@ def _lift(op: str, count: int) -> Any:
 NUMBERS = Graph()
 _add, _sub, _mul, _div = (_lift(op, 2) for op in ("add", "sub", "mul", "div"))
 _lt, _le, _eq, _and, _or = (_lift(op, 2) for op in ("lt", "le", "eq", "and", "or"))
-_neg, _abs, _sqrt, _exp, _sin, _cos, _tanh, _not, _finite, _stop = (
-    _lift(op, 1) for op in ("neg", "abs", "sqrt", "exp", "sin", "cos", "tanh", "not", "finite", "stop")
+_neg, _abs, _sqrt, _exp, _log, _sin, _cos, _tanh, _floor, _not, _finite, _stop = (
+    _lift(op, 1) for op in ("neg", "abs", "sqrt", "exp", "log", "sin", "cos", "tanh", "floor", "not", "finite", "stop")
 )
 _minimum, _maximum, _where = _lift("min", 2), _lift("max", 2), _lift("where", 3)
 
@@ -176,6 +176,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sqrt": _sqrt,
     "rsqrt": lambda x: _div(1.0, _sqrt(x)),
     "exp": _exp,
+    "log": _log,
+    "floor": _floor,
     "sin": _sin,
     "cos": _cos,
     "tanh": _tanh,
@@ -255,6 +257,8 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "float": _to,
     "double": _to,
     "bool": _to,
+    **{name: _lift(name, 2) for name in ("word_hi", "word_lo", "word_xor", "word_add")},
+    "word_unit": _lift("word_unit", 1),
     "dim": lambda x: x.ndim,
     "size": lambda x, axis: x.shape[axis],
 }

@@ -10,8 +10,9 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-COMMUTATIVE = {"add", "mul", "and", "or"}
+COMMUTATIVE = {"add", "mul", "and", "or", "word_hi", "word_lo", "word_xor", "word_add"}
 BOOLEAN = {"lt", "le", "eq", "and", "or", "not", "finite"}
+WORD = {"word_hi", "word_lo", "word_xor", "word_add"}  # of unsigned 32-bit numbers
 
 FOLD: dict[str, Callable[..., float]] = {
     "add": lambda a, b: a + b,
@@ -27,6 +28,8 @@ FOLD: dict[str, Callable[..., float]] = {
     "sin": math.sin,
     "cos": math.cos,
     "tanh": math.tanh,
+    "log": lambda a: math.log(a) if a > 0 else -math.inf if a == 0 else math.nan,
+    "floor": math.floor,
     "stop": lambda a: a,
     "lt": lambda a, b: float(a < b),
     "le": lambda a, b: float(a <= b),
@@ -36,18 +39,24 @@ FOLD: dict[str, Callable[..., float]] = {
     "not": lambda a: float(not a),
     "finite": lambda a: float(math.isfinite(a)),
     "where": lambda c, a, b: a if c else b,
+    "word_hi": lambda a, b: float(int(a) * int(b) >> 32),
+    "word_lo": lambda a, b: float(int(a) * int(b) & 0xFFFFFFFF),
+    "word_xor": lambda a, b: float(int(a) ^ int(b)),
+    "word_add": lambda a, b: float(int(a) + int(b) & 0xFFFFFFFF),
+    "word_unit": lambda a: (int(a) >> 8) * 2.0**-24,
 }
 
 
 class Node:
     """One scalar: an operation on other nodes, a constant (``op`` const), or an element of an input (``op`` input, ``value`` its key)."""
 
-    __slots__ = ("args", "graph", "index", "is_boolean", "op", "value")
+    __slots__ = ("args", "graph", "index", "is_boolean", "is_word", "op", "value")
 
     def __init__(self, graph: Graph, index: int, op: str, args: tuple[Node, ...], value: Any) -> None:
         self.graph, self.index, self.op, self.args, self.value = graph, index, op, args, value
         chosen: list[bool] = [arg.is_boolean for arg in args[1:] if arg.op != "const"] if op == "where" else []
         self.is_boolean: bool = op in BOOLEAN or (op == "input" and value[2] == "bool") or (bool(chosen) and all(chosen))
+        self.is_word = op in WORD or (op == "input" and value[2] == "word")
 
     def __add__(self, other: Any) -> Node:
         return self.graph.make("add", self, other)
@@ -100,7 +109,7 @@ class Graph:
         return self._share("const", (), float(value))
 
     def input(self, tensor: int, row: int, kind: str) -> Node:
-        """Element ``row`` of input ``tensor``; kind is real or bool."""
+        """Element ``row`` of input ``tensor``; kind is real, bool or word."""
         return self._share("input", (), (tensor, row, kind))
 
     def make(self, op: str, *values: Any) -> Node:

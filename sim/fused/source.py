@@ -10,14 +10,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sim.fused.adjoint import gradients
 from sim.fused.elementary import helpers
-from sim.fused.graph import Graph, Node
+from sim.fused.graph import WORD, Graph, Node
 
 BLOCK = 32
 
-STORED = {"real": "real", "bool": "unsigned char"}
+STORED = {"real": "real", "bool": "unsigned char", "word": "int"}
 TRUTH = "int"  # as wide as a float: compilers vectorise that, but not bool
 BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 COMPARE = {"lt": "<", "le": "<=", "eq": "=="}
@@ -37,6 +38,13 @@ FORMS = {
     "sin": "sin_({})",
     "cos": "cos_({})",
     "tanh": "tanh_({})",
+    "log": "log_({})",
+    "floor": "floor_({})",
+    "word_hi": "hi_({}, {})",
+    "word_lo": "{} * {}",
+    "word_xor": "{} ^ {}",
+    "word_add": "{} + {}",
+    "word_unit": "unit_({})",
 }
 
 
@@ -48,7 +56,8 @@ class Body:
         graph: the arithmetic; an input node's value is (tensor, row, kind).
         roles: of every input tensor: ``carry``, ``step`` (it has ``steps`` times the rows that one step sees) or ``constant``.
         rows: of every input tensor, as one step sees it.
-        kinds: of every input tensor, real or bool.
+        kinds: of every input tensor: real, bool or word.
+        shared: which input tensors have one row of values for all environments; none of the carry.
         carry: next values of all elements of the carry, in the order of the carry tensors.
         outputs: elements of every output tensor; empty for a body with a carry, whose final carry is the output.
         steps: how often the body runs.
@@ -58,6 +67,7 @@ class Body:
     roles: tuple[str, ...]
     rows: tuple[int, ...]
     kinds: tuple[str, ...]
+    shared: tuple[bool, ...]
     carry: tuple[Node, ...]
     outputs: tuple[tuple[Node, ...], ...]
     steps: int = 1
@@ -84,24 +94,46 @@ def literal(value: float, real: str) -> str:
     return f"{value!r}{'f' if real == 'float' else ''}"
 
 
-def assignments(graph: Graph, outputs: Sequence[Node], load: Callable[[Node], str], real: str) -> tuple[list[str], Callable[[Node], str]]:
-    """One assignment for every node that ``outputs`` need, and the text of any of them; ``load`` is the text of an input."""
-    lines: list[str] = []
+class Lines(NamedTuple):
+    """Assignments, one for every node.
+
+    Attributes:
+        shared: of inputs that are the same for all environments, before the loop over them; in it they would cost compilers a minute.
+        own: the others.
+        name: the text of any node.
+    """
+
+    shared: list[str]
+    own: list[str]
+    name: Callable[[Node], str]
+
+
+def assignments(body: Body, outputs: Sequence[Node], carry: str, real: str) -> Lines:
+    """What ``outputs`` need; ``carry`` is where the carry is."""
+    shared: list[str] = []
+    own: list[str] = []
 
     def name(node: Node) -> str:
         return literal(node.value, real) if node.op == "const" else f"v{node.index}"
 
-    for node in graph.needed(outputs):
+    for node in body.graph.needed(outputs):
         if node.op != "const":
-            text = load(node) if node.op == "input" else expression(node, name)
+            text = _load(body, node, carry) if node.op == "input" else expression(node, name)
             if node.op == "input" and node.is_boolean:
                 text = f"(real){text} != 0"
-            lines.append(f"const {TRUTH if node.is_boolean else 'real'} v{node.index} = {text};")
-    return lines, name
+            kind = TRUTH if node.is_boolean else "unsigned" if node.is_word else "real"
+            (shared if node.op == "input" and _is_shared(body, node) else own).append(f"const {kind} v{node.index} = {text};")
+    return Lines(shared, own, name)
+
+
+def _is_shared(body: Body, node: Node) -> bool:
+    return node.value[0] < len(body.shared) and body.shared[node.value[0]]
 
 
 def expression(node: Node, name: Callable[[Node], str]) -> str:
     """The right-hand side of a node's assignment."""
+    if node.op in WORD:
+        return FORMS[node.op].format(*[f"{int(arg.value)}u" if arg.op == "const" else name(arg) for arg in node.args])
     args = [name(arg) for arg in node.args]
     if node.op in BINARY:
         args = [f"(real){text}" if arg.is_boolean else text for arg, text in zip(node.args, args, strict=True)]
@@ -114,11 +146,11 @@ def expression(node: Node, name: Callable[[Node], str]) -> str:
 def forward(body: Body, real: str) -> str:
     """The kernel that computes outputs, or the final carry."""
     results = [node for output in body.outputs for node in output] or list(body.carry)
-    lines, name = assignments(body.graph, results, lambda node: _load(body, node, "c"), real)
-    stores = [f"c[{k}][i] = {name(node)};" for k, node in enumerate(body.carry)]
+    lines = assignments(body, results, "c", real)
+    stores = [f"c[{k}][i] = {lines.name(node)};" for k, node in enumerate(body.carry)]
     for tensor, output in enumerate(body.outputs):
-        stores += [f"q{tensor}[{row} * z{tensor} + i] = {name(node)};" for row, node in enumerate(output)]
-    text = [*_carry_in(body, "c"), f"for (int s = 0; s < {body.steps}; ++s) {{", *_lanes(lines + stores), "}"]
+        stores += [f"q{tensor}[{row} * z{tensor} + i] = {lines.name(node)};" for row, node in enumerate(output)]
+    text = [*_carry_in(body, "c"), f"for (int s = 0; s < {body.steps}; ++s) {{", *_lanes(lines, stores), "}"]
     for tensor, own in enumerate(body.tensors("carry")):
         text += _rows_out(tensor, body.rows[own], f"c[{body.offset(own)} + r][i]")
     return _program(body, output_kinds(body), text, real, inputs=len(body.roles))
@@ -147,11 +179,11 @@ def backward(body: Body, wanted: Sequence[int], real: str) -> str:
             seeds[node] = graph.make("add", seeds[node], seed) if node in seeds else seed
     sources = [*body.tensors("carry"), *(tensor for tensor in wanted if body.roles[tensor] != "carry")]
     found = gradients(graph, seeds, [node for tensor in sources for node in body.elements(tensor)])
-    lines, name = assignments(graph, found, lambda node: _load(body, node, "h[s]"), real)
+    lines = assignments(body, found, "h[s]", real)
     stores, before, after, position = [], [], [], 0
     for tensor in sources:
         slot, rows, role = wanted.index(tensor) if tensor in wanted else -1, body.rows[tensor], body.roles[tensor]
-        texts = [name(node) for node in found[position : position + rows]]
+        texts = [lines.name(node) for node in found[position : position + rows]]
         position += rows
         if role == "carry":
             stores += [f"g[{body.offset(tensor) + row}][i] = {text};" for row, text in enumerate(texts)]
@@ -165,7 +197,7 @@ def backward(body: Body, wanted: Sequence[int], real: str) -> str:
             stores += [f"a{slot}[{row}][i] += {text};" for row, text in enumerate(texts)]
             after += _rows_out(slot, rows, f"a{slot}[r][i]")
     text = [*_history(body, real), *before]
-    text += [f"for (int s = {body.steps - 1}; s >= 0; --s) {{", *_lanes(lines + stores), "}", *after]
+    text += [f"for (int s = {body.steps - 1}; s >= 0; --s) {{", *_lanes(lines, stores), "}", *after]
     return _program(body, ["real"] * len(wanted), text, real, inputs=count + len(results))
 
 
@@ -183,11 +215,12 @@ def _load(body: Body, node: Node, carry: str) -> str:
     role = body.roles[tensor]
     if role == "carry":
         return f"{carry}[{body.offset(tensor) + row}][i]"
-    return f"p{tensor}[(s * {body.rows[tensor]} + {row}) * s{tensor} + i]" if role == "step" else f"p{tensor}[{row} * s{tensor} + i]"
+    place = f"(s * {body.rows[tensor]} + {row}) * s{tensor}" if role == "step" else f"{row} * s{tensor}"
+    return f"p{tensor}[{place}]" if body.shared[tensor] else f"p{tensor}[{place} + i]"
 
 
-def _lanes(lines: list[str]) -> list[str]:
-    return ["SIMD", "for (int i = 0; i < LANES; ++i) {", *lines, "}"]
+def _lanes(lines: Lines, stores: list[str]) -> list[str]:
+    return [*lines.shared, "SIMD", "for (int i = 0; i < LANES; ++i) {", *lines.own, *stores, "}"]
 
 
 def _rows_out(tensor: int, rows: int, text: str) -> list[str]:
@@ -214,9 +247,9 @@ def _history(body: Body, real: str) -> list[str]:
     size = len(body.carry)
     text = [f"real h[{body.steps}][{size}][LANES];", f"real g[{size}][LANES];", *_carry_in(body, "h[0]")]
     if body.steps > 1:
-        lines, name = assignments(body.graph, body.carry, lambda node: _load(body, node, "h[s]"), real)
-        stores = [f"h[s + 1][{k}][i] = {name(node)};" for k, node in enumerate(body.carry)]
-        text += [f"for (int s = 0; s < {body.steps - 1}; ++s) {{", *_lanes(lines + stores), "}"]
+        lines = assignments(body, body.carry, "h[s]", real)
+        stores = [f"h[s + 1][{k}][i] = {lines.name(node)};" for k, node in enumerate(body.carry)]
+        text += [f"for (int s = 0; s < {body.steps - 1}; ++s) {{", *_lanes(lines, stores), "}"]
     for tensor, carry in enumerate(own):
         seed = len(body.roles) + tensor
         text += [f"for (int r = 0; r < {body.rows[carry]}; ++r)", "for (int i = 0; i < LANES; ++i)"]
@@ -226,11 +259,12 @@ def _history(body: Body, real: str) -> list[str]:
 
 def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs: int) -> str:
     """A whole source file around the text of one block. Its one function, ``run``, takes `arguments`."""
-    kinds = [*body.kinds, *["real"] * (inputs - len(body.kinds))]
+    others = inputs - len(body.kinds)
+    kinds, shared = [*body.kinds, *["real"] * others], [*body.shared, *[False] * others]
     kinds, outputs = ([STORED[kind] for kind in each] for each in (kinds, outputs))
     pointers = [f"const {kind}* const p{k}, const extent s{k}" for k, kind in enumerate(kinds)]
     pointers += [f"{kind}* const q{k}, const extent z{k}" for k, kind in enumerate(outputs)]
-    given = [f"(const {kind}*)a.in[{k}] + begin, (extent)a.in_stride[{k}]" for k, kind in enumerate(kinds)]
+    given = [f"(const {kind}*)a.in[{k}]{'' if shared[k] else ' + begin'}, (extent)a.in_stride[{k}]" for k, kind in enumerate(kinds)]
     given += [f"({kind}*)a.out[{k}] + begin, (extent)a.out_stride[{k}]" for k, kind in enumerate(outputs)]
     return TEMPLATE.format(
         lanes=BLOCK,

@@ -7,7 +7,8 @@ reductions then do for symbols what torch does for numbers. `sim.fused.functions
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -35,12 +36,12 @@ class Traced:
         name = function.__name__
         if name == "__get__":
             raise Untraceable(f"a property of a tensor: {function}")
-        return _call(name, args, kwargs or {})
+        return record(name, args, kwargs or {})
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("__") or _plain(name) not in FUNCTIONS:
             raise Untraceable(f"Tensor.{name} has no counterpart in a fused kernel")
-        return lambda *args, **kwargs: _call(name, (self, *args), kwargs)
+        return lambda *args, **kwargs: record(name, (self, *args), kwargs)
 
     @property
     def shape(self) -> torch.Size:
@@ -95,7 +96,7 @@ for _operator in ("add", "sub", "mul", "truediv", "matmul", "lt", "le", "gt", "g
     for _side in ("", "r"):
 
         def _operation(self: Traced, other: Any, name: str = _operator, reflected: bool = bool(_side)) -> Any:
-            return _call(name, (other, self) if reflected else (self, other), {})
+            return record(name, (other, self) if reflected else (self, other))
 
         setattr(Traced, f"__{_side}{_operator}__", _operation)
 
@@ -109,8 +110,8 @@ def _plain(name: str) -> str:
     return name.strip("_")
 
 
-def _call(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
-    """Record one function; every tensor among the arguments becomes an array of constants."""
+def record(name: str, args: Sequence[Any], kwargs: Mapping[str, Any] = MappingProxyType({})) -> Any:
+    """Record one function of `FUNCTIONS`; every tensor among the arguments becomes an array of constants."""
     function = FUNCTIONS.get(_plain(name))
     if function is None:
         raise Untraceable(f"torch.{name} has no counterpart in a fused kernel")

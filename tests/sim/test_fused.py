@@ -46,7 +46,7 @@ def compare(function: Callable[..., Any], *args: Tensor, rtol: float = 1e-10, **
     found, expected = fused(*ours), fused.eager(*theirs)
     assert kernels(fused) == 1, "it ran eagerly"
     torch.testing.assert_close(found, expected, rtol=rtol, atol=rtol)
-    weight = torch.randn(expected.shape, dtype=expected.dtype, generator=torch.Generator().manual_seed(1))
+    weight = torch.randn(expected.shape, dtype=expected.dtype, generator=torch.Generator().manual_seed(1)).to(expected.device)
     for result in (found, expected):
         (result * weight).sum().backward()
     for mine, other in zip(ours, theirs, strict=True):
@@ -58,6 +58,7 @@ POINTWISE: dict[str, Callable[..., Tensor]] = {
     "arithmetic": lambda x, y: (x + 2.0) * y - x / (y.square() + 1.0) + 3.0 / (x.square() + 1.0) - (1.0 - y),
     "add_alpha": lambda x, y: torch.add(x, y, alpha=0.3) + torch.sub(x, y, alpha=2.0),
     "addcmul": lambda x, y: torch.addcmul(x, x, y, value=-1.0),
+    "logs": lambda x, y: x.square().log() + torch.log(y.abs() + 0.1) * (3.0 * x).floor(),
     "roots": lambda x, y: x.abs().sqrt() + (y.square() + 1.0).rsqrt() + (x.square() + 1.0).reciprocal(),
     "waves": lambda x, y: torch.sin(3.0 * x) + y.cos() * torch.tanh(x) + torch.sigmoid(y) + (x * 0.5).exp(),
     "clamp": lambda x, y: x.clamp(-0.5, 0.5) + y.clamp(min=0.1) + torch.clamp(x * y, max=y),
@@ -67,7 +68,9 @@ POINTWISE: dict[str, Callable[..., Tensor]] = {
     "powers": lambda x, y: x**2 + y.abs() ** 0.5,
     "detach": lambda x, y: x * y.detach() + y,
     "isfinite": lambda x, y: torch.where(torch.isfinite(x / (x - x)), x, y),
-    "products": lambda x, y: torch.cat([(x[:, :1] * MATRIX[0, 0] + y) @ MATRIX, torch.bmm(x.unsqueeze(1), y.unsqueeze(2))[:, 0]], dim=1),
+    "products": lambda x, y: torch.cat(
+        [(x[:, :1] * MATRIX[0, 0].to(x.device) + y) @ MATRIX.to(x.device), torch.bmm(x.unsqueeze(1), y.unsqueeze(2))[:, 0]], dim=1
+    ),
     "axes": lambda x, y: torch.stack([x.sum(1), (x * y).mean(1), x.amax(1), y.amin(1), (x - y).norm(dim=1)], dim=1),
     "views": lambda x, y: torch.cat(
         [x.unsqueeze(2).expand(-1, -1, 2).flatten(1), *y.split([1, 2], dim=1), x.reshape(-1, 3, 1)[:, 1]], dim=1
@@ -83,7 +86,7 @@ def test_every_operation_equals_torch(name: str) -> None:
     compare(POINTWISE[name], *tensors((3,), (3,)))
 
 
-@pytest.mark.parametrize("name", ["waves", "roots", "clamp", "where"])
+@pytest.mark.parametrize("name", ["waves", "logs", "roots", "clamp", "where"])
 def test_single_precision(name: str) -> None:
     """The kernel's own exp, sin, cos and tanh among others."""
     compare(POINTWISE[name], *tensors((3,), (3,), dtype=torch.float32), rtol=3e-6)
@@ -342,7 +345,7 @@ def test_every_operation_on_a_gpu(name: str) -> None:
 
 
 @pytest.mark.gpu
-@pytest.mark.parametrize("name", ["waves", "roots", "clamp", "where"])
+@pytest.mark.parametrize("name", ["waves", "logs", "roots", "clamp", "where"])
 def test_single_precision_on_a_gpu(name: str) -> None:
     compare(POINTWISE[name], *(tensor.cuda() for tensor in tensors((3,), (3,), dtype=torch.float32)), rtol=3e-6)
 

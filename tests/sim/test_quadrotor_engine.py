@@ -248,6 +248,48 @@ def test_what_is_not_finite_stops_at_the_door() -> None:
         sim.reset(everyone, {"orientation_base_in_world": torch.zeros(3, 4)})
 
 
+@pytest.mark.parametrize("num_envs", [3, 64])  # without and with kernels
+def test_begin_is_randomize_and_reset(num_envs: int) -> None:
+    generator = torch.Generator().manual_seed(0)
+    at_once, one_by_one = QuadrotorSimulator(crazyflie, num_envs), QuadrotorSimulator(crazyflie, num_envs)
+    for _ in range(3):
+        mask = torch.rand(num_envs, generator=generator) < 0.5
+        state = {"position_base_in_world": 5.0 + torch.rand(num_envs, 3, generator=generator)}
+        parameters = {
+            "mass": 0.03 + 0.01 * torch.rand(num_envs, 1, generator=generator),
+            "centre_of_mass": 0.002 * torch.rand(num_envs, 3, generator=generator),
+            "action_delay": 0.02 * torch.rand(num_envs, 1, generator=generator),
+        }
+        with torch.no_grad():
+            at_once.begin(mask, state, parameters)
+            one_by_one.randomize(mask, parameters)
+            one_by_one.reset(mask, state)
+            for actuation in random_actuation(at_once, 5):
+                at_once.step(actuation)
+                one_by_one.step(actuation)
+        torch.testing.assert_close(everything(at_once), everything(one_by_one), rtol=0.0, atol=1e-5)
+
+
+@pytest.mark.parametrize("num_envs", [3, 64])
+def test_a_bad_start_is_refused_and_changes_nothing(num_envs: int) -> None:
+    sim, everyone = QuadrotorSimulator(crazyflie, num_envs), torch.ones(num_envs, dtype=torch.bool)
+    good = {"mass": torch.full((num_envs, 1), 0.03)}
+    with torch.no_grad():
+        for _ in range(2):  # the second time in place
+            sim.begin(everyone, {}, good)
+        before = everything(sim).clone()
+        bad = torch.full((num_envs, 1), 0.03)
+        bad[1] = -1.0
+        with refused(r"mass.*environments \[1\]"):
+            sim.begin(everyone, {}, {"mass": bad})
+        with refused("position_base_in_world"):
+            sim.begin(everyone, {"position_base_in_world": torch.full((num_envs, 3), torch.nan)}, good)
+        only_good = torch.arange(num_envs) != 1
+        sim.begin(only_good, {}, {"mass": bad})
+    assert torch.equal(everything(sim)[1], before[1])
+    assert sim.parameters()["mass"].flatten()[1].item() == pytest.approx(0.03)
+
+
 @pytest.mark.gpu
 def test_a_gpu_flies_the_same() -> None:
     engines = [QuadrotorSimulator(crazyflie, 3, device=device) for device in ("cpu", "cuda")]

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from robots.crazyflie import SENSORS
 from robots.errors import TetherError
+from sim.random_numbers import RandomNumbers
 from sim.sensors import SensorModel, rotated
 
 POSITION, ORIENTATION = "position_base_in_world", "orientation_base_in_world"
@@ -18,7 +19,7 @@ VELOCITY, RATES = "linear_velocity_base_in_world", "angular_velocity_base_in_bas
 
 
 def model(num_envs: int = 4, max_delay: int = 0, seed: int = 0) -> SensorModel:
-    return SensorModel(SENSORS, num_envs, torch.Generator().manual_seed(seed), max_delay=max_delay)
+    return SensorModel(SENSORS, num_envs, RandomNumbers(num_envs, seed), max_delay=max_delay)
 
 
 def everyone(num_envs: int = 4) -> Tensor:
@@ -40,12 +41,12 @@ def rotation_vectors(reading: Tensor, true: Tensor) -> Tensor:
 def test_without_noise_readings_are_the_signals_and_nothing_is_drawn() -> None:
     sensors = model()
     sensors.reset(everyone())
-    before = sensors.generator.get_state()
+    before = sensors.numbers.key
     readings = sensors.read(truth(value=2.5))
     assert list(readings) == [sensor.name for sensor in SENSORS]
     for name, value in truth(value=2.5).items():
         assert torch.equal(readings[name], value)
-    assert torch.equal(sensors.generator.get_state(), before)
+    assert sensors.numbers.key is before
 
 
 def test_noise_is_normal_with_the_given_deviation_and_only_where_given() -> None:

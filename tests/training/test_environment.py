@@ -160,7 +160,7 @@ class Chase(Reach):
     """Reach a goal that moves at its own speed."""
 
     def sample(self, suite: PointSuite, num_envs: int, generator: torch.Generator) -> Start:
-        """Speeds 1, 2, … m/s; the goals start at 0."""
+        """Speeds 1, 2, … m/s, one episode after the other; the goals start at 0."""
         start = super().sample(suite, num_envs, generator)
         speed = torch.arange(1.0, num_envs + 1).unsqueeze(1)
         late = None if suite.observation_delay_s is None else torch.full((num_envs, 1), suite.observation_delay_s[1])
@@ -186,7 +186,7 @@ def test_a_moving_command_has_the_age_of_its_episode() -> None:
     torch.testing.assert_close(env.privileged()[:, :1], step.command["goal"] - step.state["position"])
     _, command = env.reset(torch.tensor([False, True, False, True]))
     torch.testing.assert_close(command["goal"].flatten(), torch.tensor([0.3, 0.0, 0.9, 0.0]))
-    torch.testing.assert_close(env.step(push(4)).command["goal"].flatten(), torch.tensor([0.4, 0.2, 1.2, 0.4]))
+    torch.testing.assert_close(env.step(push(4)).command["goal"].flatten(), torch.tensor([0.4, 0.5, 1.2, 0.6]))
 
 
 def test_staggered_episodes_begin_where_their_command_does() -> None:

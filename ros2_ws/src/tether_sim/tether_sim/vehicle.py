@@ -9,6 +9,7 @@ import torch
 
 from robots.description import Quadrotor
 from sim.quadrotor import QuadrotorSimulator
+from sim.random_numbers import RandomNumbers
 from sim.sensors import SensorModel
 from tether_sim.messages import Vector, quaternion_from_rotation_vector
 
@@ -26,7 +27,7 @@ class Vehicle:
         torch.set_num_threads(1)
         self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=1.0 / rate_hz)
         self._simulator.in_real_time()
-        self._sensors = SensorModel(robot.sensors, 1, torch.Generator().manual_seed(seed))
+        self._sensors = SensorModel(robot.sensors, 1, RandomNumbers(1, seed))
         self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
         self._all = torch.ones(1, dtype=torch.bool)
 

@@ -1,0 +1,260 @@
+"""Plans: a function traced for arguments of one structure, its kernel, and how tensors are handed to it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sim.fused.graph import Graph, Untraceable
+from sim.fused.kernel import Kernel, Rows, spacing
+from sim.fused.source import Body
+from sim.fused.structure import count_leaves, flatten, unflatten
+from sim.fused.traced import Traced
+
+
+class Plan:
+    """A kernel for arguments of one structure.
+
+    Args:
+        function, axis, result_axis, steps: as of `sim.fused.fuse.Fused`.
+        structure, leaves: of the arguments; only the leaves' kinds matter.
+    """
+
+    def __init__(
+        self, function: Callable[..., Any], axis: int, result_axis: int, steps: int | None, structure: Any, leaves: list[Any]
+    ) -> None:
+        self.axis, self.result_axis = axis, result_axis
+        graph, tensors = Graph(), [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
+        self.device = tensors[0].device
+        roles = _roles(structure, leaves) if steps else ["constant"] * len(tensors)
+        shapes = [self._one(tensor, role) for tensor, role in zip(tensors, roles, strict=True)]
+        kinds = [_stored(tensor, dtype) for tensor in tensors]
+        shared = tuple([tensor.shape[self.axis] == 1 and role != "carry" for tensor, role in zip(tensors, roles, strict=True)])
+        like = torch.empty(0, dtype=dtype, device=self.device)
+        symbols = iter([_symbols(graph, k, shape, kind, like) for k, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))])
+        args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+        results: list[Any] = []
+        self.structure = flatten(function(*args), results)
+        traced = [result for result in results if isinstance(result, Traced)]
+        self.fixed = [None if isinstance(result, Traced) else (result,) for result in results]
+        self.shapes = [self._result_shape(result) for result in traced]
+        nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in traced)
+        carry = tuple(node for output in nodes for node in output) if steps else ()
+        rows = tuple(int(np.prod(shape)) for shape in shapes)
+        body = Body(graph, tuple(roles), rows, tuple(kinds), shared, carry, () if steps else nodes, steps or 1)
+        self.shared = shared
+        self.kernel = Kernel(body, dtype, self.device)
+        self.outputs = list(zip(self.shapes, [own for own, _ in self.kernel.places], strict=True))
+        self._zeros = torch.zeros(0, dtype=dtype, device=self.device)
+
+    def _one(self, tensor: Tensor, role: str) -> list[int]:
+        """The shape of a tensor for one environment and step."""
+        shape = list(tensor.shape[1:]) if role == "step" else list(tensor.shape)
+        shape[self.axis] = 1
+        return shape
+
+    def _result_shape(self, result: Traced) -> tuple[int, ...]:
+        """The shape of a result without its environments."""
+        shape = list(result.shape)
+        if not shape or shape.pop(self.result_axis) != 1:
+            raise Untraceable("a result mixes environments")
+        return tuple(shape)
+
+    def run(self, tensors: list[Tensor], rows: list[Rows], count: int) -> Any:
+        """Results in the function's structure."""
+        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
+            outputs: Sequence[Tensor] = _Differentiable.apply(self, rows, count, *tensors)
+        else:
+            outputs = self.forward(rows, count)
+        computed = iter(outputs)
+        return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
+
+    def update(self, tensors: list[Tensor], rows: list[Rows], count: int) -> bool:
+        """Write results over the arguments after the first, a mask; False, with nothing done, if they do not fit there."""
+        size = len(self.shapes)
+        old, places = tensors[1 : 1 + size], rows[1 : 1 + size]
+        fits = len(old) == size and not any(self.shared[: 1 + size]) and rows[0][0].is_contiguous()
+        if not fits or any(own is not place for own, (place, _) in zip(old, places, strict=True)):
+            return False
+        self.kernel.update(rows, places, count)
+        torch.autograd.graph.increment_version(old)
+        return True
+
+    def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
+        """Outputs in the function's shapes."""
+        parts = {
+            dtype: iter(views(buffer, [shape for shape, own in self.outputs if own == dtype], count, self.result_axis))
+            for dtype, buffer in self.kernel.forward(inputs, count).items()
+        }
+        return [next(parts[dtype]) for _, dtype in self.outputs]
+
+    def silence(self, count: int) -> Rows:
+        """The gradient of an output that nobody used: one row of zeros for all its rows."""
+        if len(self._zeros) < count:
+            self._zeros = torch.zeros(count, dtype=self.kernel.dtype, device=self.device)
+        return self._zeros, 0
+
+    def inputs(self, tensors: Sequence[Tensor], count: int) -> list[Rows]:
+        """Arguments as the kernel takes them."""
+        return [self.input(k, tensor, count) for k, tensor in enumerate(tensors)]
+
+    def input(self, k: int, tensor: Tensor, count: int) -> Rows:
+        """One of them."""
+        return (tensor.contiguous(), 1) if self.shared[k] else self.rows(tensor, count, self.axis)
+
+    def rows(self, tensor: Tensor, count: int, axis: int) -> Rows:
+        """The tensor itself if a kernel can read it as it lies in memory, else a copy in which rows of environments are contiguous."""
+        shape, strides = tensor.shape, tensor.stride()
+        if shape[axis] == count and strides[axis] == 1:
+            if len(strides) == 2:
+                return tensor, strides[1 + axis]
+            spacing = 0 if len(strides) == 1 else self._even(*((shape[1:], strides[1:]) if axis == 0 else (shape[:-1], strides[:-1])))
+            if spacing >= 0:
+                return tensor, spacing
+        if shape[axis] not in (1, count):
+            raise ValueError(f"{shape[axis]} and {count} environments in one call")
+        wide = tensor.detach().movedim(axis, -1)
+        wide = wide.expand(*wide.shape[:-1], count)
+        # numpy transposes a few columns several times faster than torch
+        return torch.from_numpy(np.ascontiguousarray(wide)) if tensor.device.type == "cpu" else wide.contiguous(), count
+
+    @staticmethod
+    def _even(shape: Sequence[int], strides: Sequence[int]) -> int:
+        """The stride of the last of several axes, if the others follow from it; −1 if not. Axes of one element do not count."""
+        wide = [(size, stride) for size, stride in zip(shape, strides, strict=True) if size > 1]
+        if not wide:
+            return 0
+        expected = apart = wide[-1][1]
+        for size, stride in reversed(wide):
+            if stride != expected:
+                return -1
+            expected *= size
+        return apart
+
+
+class Call:
+    """How arguments were handed over, for the next call: mostly it has the same tensors again, or others that lie in memory alike.
+
+    Args:
+        structure, leaves: of the arguments.
+        plan: for them; None to run eagerly.
+        count: of environments.
+    """
+
+    def __init__(self, structure: Any, leaves: list[Any], plan: Plan | None, count: int) -> None:
+        self.structure, self.plan, self.count = structure, plan, count
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        rows = plan.inputs(tensors, count) if plan else []
+        self._apart = [apart if own is tensor else None for tensor, (own, apart) in zip(tensors, rows)]
+        self._known: list[Any] = [*leaves]
+        self._layouts = [
+            (leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad) if isinstance(leaf, Tensor) else None
+            for leaf in leaves
+        ]
+        for k, leaf in enumerate(leaves):
+            self._remember(k, leaf)
+
+    def _remember(self, k: int, leaf: Any) -> None:
+        self._known[k] = None if isinstance(leaf, Tensor) and leaf.requires_grad else leaf  # or its graph would live on
+
+    def fits(self, structure: Any, leaves: list[Any]) -> bool:
+        """Whether the same plan does for these arguments, and their tensors lie in memory as the last ones did."""
+        if structure != self.structure:
+            return False
+        known = self._known
+        for k, leaf in enumerate(leaves):
+            if leaf is known[k] and leaf is not None:
+                continue
+            layout = self._layouts[k]
+            if layout is None:
+                if isinstance(leaf, Tensor) or leaf != known[k]:
+                    return False
+            elif not isinstance(leaf, Tensor) or layout != (leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad):
+                return False
+            else:
+                self._remember(k, leaf)
+        return True
+
+    def inputs(self, leaves: list[Any]) -> tuple[list[Tensor], list[Rows]]:
+        """The tensors among the arguments, and how the kernel takes them."""
+        assert self.plan is not None
+        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
+        return tensors, [
+            (tensor, apart) if apart is not None else self.plan.input(k, tensor, self.count)
+            for k, (tensor, apart) in enumerate(zip(tensors, self._apart, strict=True))
+        ]
+
+
+def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int) -> list[Tensor]:
+    """Tensors of ``shapes`` with the environments along ``axis``, one after the other in ``buffer``."""
+    apart, sizes = spacing(count), [math.prod(shape) for shape in shapes]
+    if axis == 0:
+        parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split(sizes, dim=1)
+        return [
+            part if len(shape) == 1 else part.unflatten(1, shape) if shape else part[:, 0]
+            for part, shape in zip(parts, shapes, strict=True)
+        ]
+    parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split(sizes)
+    return [part if len(shape) == 1 else part.unflatten(0, shape) if shape else part[0] for part, shape in zip(parts, shapes, strict=True)]
+
+
+class _Differentiable(torch.autograd.Function):
+    """The kernel in torch's graph; gradients once, not of gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, plan: Plan, inputs: list[Rows], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+        """Run, and keep the inputs; the backward kernel computes everything else again."""
+        ctx.plan, ctx.count, ctx.shapes = plan, count, [tensor.shape for tensor in tensors]
+        ctx.spacing = [spacing for _, spacing in inputs]
+        ctx.wanted = tuple([k for k, needed in enumerate(ctx.needs_input_grad[3:]) if needed])
+        plan.kernel.prepare(ctx.wanted)
+        ctx.save_for_backward(*[tensor for tensor, _ in inputs])
+        outputs = plan.forward(inputs, count)
+        ctx.set_materialize_grads(False)
+        ctx.mark_non_differentiable(*[output for output, (_, dtype) in zip(outputs, plan.outputs, strict=True) if dtype == torch.bool])
+        return tuple(outputs)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, *gradients: Tensor | None) -> tuple[Any, ...]:
+        """Gradients of what wants them."""
+        plan, count, axis = ctx.plan, ctx.count, ctx.plan.axis
+        inputs = list(zip(ctx.saved_tensors, ctx.spacing, strict=True))
+        seeds = [plan.silence(count) if gradient is None else plan.rows(gradient, count, plan.result_axis) for gradient in gradients]
+        buffer = plan.kernel.backward(inputs, seeds, ctx.wanted, count)
+        shapes = [shape[1:] if axis == 0 else shape[:-1] for shape in (ctx.shapes[k] for k in ctx.wanted)]
+        found = dict(zip(ctx.wanted, views(buffer, shapes, count, axis), strict=True))
+        for k in ctx.wanted:  # environments that shared one row
+            if ctx.shapes[k][axis] != count:
+                found[k] = found[k].sum(axis, keepdim=True)
+        return None, None, None, *[found.get(k) for k in range(len(ctx.shapes))]
+
+
+def _symbols(graph: Graph, tensor: int, shape: list[int], kind: str, like: Tensor) -> Traced:
+    nodes = np.empty(int(np.prod(shape)), dtype=object)
+    nodes[:] = [graph.input(tensor, row, kind) for row in range(len(nodes))]
+    return Traced(graph, nodes.reshape(shape), like)
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype) -> str:
+    """What a kernel finds in a tensor's memory."""
+    kinds = {torch.bool: "bool", torch.int32: "word", dtype: "real"}
+    if tensor.dtype not in kinds or dtype not in (torch.float32, torch.float64):
+        raise Untraceable(f"a tensor of type {tensor.dtype} beside {dtype}")
+    return kinds[tensor.dtype]
+
+
+def _roles(structure: Any, leaves: list[Any]) -> list[str]:
+    """The role of every tensor, from which of the three arguments it is in."""
+    roles, position = [], 0
+    for role, part in zip(("carry", "step", "constant"), structure[1], strict=True):
+        size = count_leaves(part)
+        roles += [role for leaf in leaves[position : position + size] if isinstance(leaf, Tensor)]
+        position += size
+    return roles

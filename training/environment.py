@@ -249,7 +249,7 @@ class Environment:
         """Cut everything off the graph that led to it, for truncated back-propagation; `TetherError` on a simulator without gradients."""
         self.simulator.detach()
         self.sensor_model.detach()
-        self.sensors, self.last_actuation = _detached(self.sensors), _detached(self.last_actuation)
+        self.sensors, self.asked, self.last_actuation = map(_detached, (self.sensors, self.asked, self.last_actuation))
         self._state = None if self._state is None else _detached(self._state)
 
     def state_dict(self) -> dict[str, Any]:

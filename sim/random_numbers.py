@@ -1,8 +1,8 @@
 """Random numbers that are a function of where they are used: Philox 4×32 with seven rounds, the fewest that pass all of BigCrush.
 
 Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3". A generator with a state hands out numbers one after the other, on one
-core. Here each is computed from seed, environment, tick, purpose and position alone, so that a kernel draws them where it needs them, in any
-order, the same on every device and for any number of environments.
+core. Here each is computed from seed, environment, tick, purpose and position alone, so that a kernel draws them where it needs them, in
+any order, the same on every device and for any number of environments.
 """
 
 from __future__ import annotations

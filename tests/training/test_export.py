@@ -137,7 +137,9 @@ def flown(law: ControlLaw) -> tuple[dict[str, np.ndarray], np.ndarray]:
     """Inputs of every step of one noisy 20 s flight, and the positions it took."""
     task = law.task
     simulator = make_simulator("torch", task, 1)
-    environment = Environment(task, simulator, suite=task.suite("full"), seed=evaluation_seed(SEED, 0), auto_reset=False, episode_s=FLIGHT_S)
+    environment = Environment(
+        task, simulator, suite=task.suite("full"), seed=evaluation_seed(SEED, 0), auto_reset=False, episode_s=FLIGHT_S
+    )
     sensors, command = environment.reset()
     memory = law.initial_memory(1)
     rows, positions = [], []

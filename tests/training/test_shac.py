@@ -10,12 +10,15 @@ import torch
 from torch import Tensor
 
 from robots.errors import TetherError
+from sim.fused.source import BLOCK
 from tasks.task import Transition
+from tasks.track import Track
 from tests.training.point import PointSimulator, Reach, Recall
 from training.environment import Environment
 from training.learned_law import ActorConfig, LearnedLaw
 from training.ppo import NotFinite
 from training.shac import BPTT, SHAC, SHACConfig, value_targets
+from training.simulators import make_simulator
 
 SMALL = SHACConfig(horizon=5, discount=0.9, trace=0.8, critic_hidden=(16,), critic_epochs=2, critic_minibatches=2, terminal_weight=2.0)
 GRU = {"memory": "gru", "memory_size": 4, "hidden": (6,)}
@@ -267,3 +270,19 @@ def test_environments_that_cannot_be_differentiated_are_refused(monkeypatch: pyt
     environment = Environment(task, PointSimulator(4), suite=task.training_suite, seed=0, auto_reset=False)
     with pytest.raises(TetherError, match="the engine point has no gradients"):
         SHAC(LearnedLaw(task), environment, SMALL, 0)
+
+
+def test_a_command_that_moves_begins_anew_with_its_episode() -> None:
+    """What a kernel gave with a graph is changed in place only after the graph is gone."""
+    task = Track()
+    environment = Environment(
+        task, make_simulator("torch", task, 2 * BLOCK), suite=task.suite("full_random"), seed=0, auto_reset=False, episode_s=0.08
+    )
+    shac = SHAC(LearnedLaw(task, ActorConfig()), environment, SHACConfig(horizon=4, critic_epochs=1), seed=0)
+    for _ in range(4):
+        shac.iterate()
+    time_s = ((environment.age - environment.skipped) / task.rate_hz).unsqueeze(1)
+    expected = task.command_at(environment.episode, time_s)
+    for name, value in environment.command.items():
+        torch.testing.assert_close(value, expected[name])
+        assert not value.requires_grad

@@ -335,6 +335,38 @@ def test_few_environments_may_be_padded(count: int) -> None:
     assert fused(x.clone().requires_grad_(), y)["sum"].requires_grad, "gradients are taken eagerly"
 
 
+def test_one_row_for_all_is_not_written_over() -> None:
+    """The first time what was one row becomes one for each; from then on it is changed in place."""
+    update = Update(lambda old, x: (x * 2.0,), "shared")
+    mask, x, row = torch.arange(2 * BLOCK) % 2 == 0, torch.rand(2 * BLOCK, 3), torch.zeros(1, 3)
+    with torch.no_grad():
+        (first,) = update(mask, (row,), x)
+        (second,) = update(~mask, (first,), x)
+    assert (row == 0.0).all()
+    assert second is first
+    torch.testing.assert_close(second, x * 2.0)
+
+
+def test_a_call_remembers_layouts_not_values() -> None:
+    fused = Fused(lambda x, y: x * y, "layouts")
+    x, y = torch.rand(COUNT, 3), torch.rand(3, COUNT).t()
+    for a, b in ((x, y), (x, y), (y, y), (x, x), (x[: 2 * BLOCK], y[: 2 * BLOCK]), (x, y)):
+        torch.testing.assert_close(fused(a, b), a * b)
+    x.mul_(2.0)
+    torch.testing.assert_close(fused(x, y), x * y)
+    assert fused(x.clone().requires_grad_(), y).requires_grad
+    assert not fused(x, y).requires_grad
+
+
+def test_a_rehearsal_runs_eagerly_and_compiles() -> None:
+    fused = Fused(lambda x: x * 13.0 + torch.sin(x), "rehearsed")
+    x = torch.rand(COUNT, 2)
+    with fuse.rehearsal():
+        assert torch.equal(fused(x), fused.eager(x))
+    assert kernels(fused) == 1
+    torch.testing.assert_close(fused(x), fused.eager(x))
+
+
 # --- on a GPU ---
 
 

@@ -87,7 +87,7 @@ if [ "$device" = cpu ]; then
     train hover bptt
 else
     train hover ppo num_envs=2048 iterations=80 check_from=40 ppo.halve_every=60
-    train hover shac num_envs=1024 iterations=60 check_from=40 shac.halve_every=15 shac.critic_epochs=2
+    train hover shac num_envs=1024 iterations=60 check_from=40 shac.halve_every=15
     train hover bptt num_envs=1024 iterations=60 check_from=40 shac.halve_every=20
 fi
 train track shac

@@ -157,7 +157,7 @@ class QuadrotorSimulator(Simulator):
 
     def _check_start(self, good: Tensor, mask: Tensor, new: State) -> None:
         widths = RESET_WIDTHS | {"battery_charge": 1}
-        checks.check_values(good, lambda: self._core.finite(mask, new), widths, "state", "is not finite")
+        checks.check_values(good, lambda: self._core.finite(new) | ~mask, widths, "state", "is not finite")
 
     def signals(self) -> dict[str, Tensor]:
         """See `Simulator.signals`."""

@@ -147,13 +147,13 @@ class QuadrotorCore:
         """Which packed parameters are within their bounds, bool ``[width, n]``."""
         return (parameters > self.lowest) & (parameters < self.highest)
 
-    def finite(self, mask: Tensor, new: State) -> Tensor:
-        """Which elements of a start are finite, or not asked for, bool ``[width, n]``."""
-        return dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite() | ~mask
+    def finite(self, new: State) -> Tensor:
+        """Which elements of a start are finite, bool ``[width, n]``."""
+        return dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite()
 
     def _sound(self, mask: Tensor, new: State) -> Tensor:
-        """Whether all of a start is, bool ``[n]``."""
-        return self.finite(mask, new).all(0)
+        """Whether all of a start is, or it is not asked for, bool ``[n]``."""
+        return self.finite(new).all(0) | ~mask
 
     def _place(
         self, old: tuple[Tensor, tuple[Tensor, ...], Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
@@ -166,8 +166,7 @@ class QuadrotorCore:
 
     def _fit(self, fit: Tensor, new: State, parameters: dict[str, Tensor], old: Tensor) -> Tensor:
         """Whether all of a start and its parameters is as it should be, bool ``[n]``; the ``old`` parameters are packed."""
-        start = dynamics.pack(new._replace(orientation=dynamics.normalised(new.orientation))).isfinite()
-        return start.all(0) & self.physical(with_new(old, parameters)).all(0)
+        return self.finite(new).all(0) & self.physical(with_new(old, parameters)).all(0)
 
     def _begin(
         self,

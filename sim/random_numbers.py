@@ -47,16 +47,12 @@ class RandomNumbers:
 
     def __init__(self, num_envs: int, seed: int, device: torch.device | str = "cpu") -> None:
         environment = torch.arange(num_envs, dtype=torch.int32, device=device).unsqueeze(1)
-        self.key = Key(environment, environment[:1].repeat(1, 2), environment[:1].clone())
-        self.restart(seed)
+        self.key = Key(environment, *_origin(seed, environment.device))
 
     def restart(self, seed: int) -> None:
         """Begin anew with ``seed``, of which 64 bits count."""
-        words = [_signed(seed & WORD), _signed(seed >> 32 & WORD)]
-        device = self.key.environment.device
-        self.key = self.key._replace(
-            seed=torch.tensor([words], dtype=torch.int32, device=device), tick=torch.zeros(1, 1, dtype=torch.int32, device=device)
-        )
+        environment = self.key.environment
+        self.key = Key(environment, *_origin(seed, environment.device))
 
     def advance(self) -> Key:
         """Go to the next key."""
@@ -138,6 +134,12 @@ def _xor(a: Any, b: Any) -> Any:
 
 def _add(a: Any, b: int) -> Any:
     return record("word_add", (a, b)) if isinstance(a, Traced) else a + b & WORD
+
+
+def _origin(seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Seed and tick of the first key."""
+    words = [_signed(seed & WORD), _signed(seed >> 32 & WORD)]
+    return torch.tensor([words], dtype=torch.int32, device=device), torch.zeros(1, 1, dtype=torch.int32, device=device)
 
 
 def _signed(word: int) -> int:

@@ -58,8 +58,11 @@ class Starts:
         return count
 
     def replace_command(self, command: Signals) -> None:
-        """Give every present episode this command."""
-        self.current = self.current._replace(command={name: value.expand(self.num_envs, -1) for name, value in command.items()})
+        """Give every present episode this command, by name as in the starts; it is saved with them, and new episodes have their own."""
+        values = {name: value.expand(self.num_envs, -1).clone() for name, value in command.items()}  # it may be the present one
+        with torch.no_grad():
+            for name, value in values.items():
+                self.current.command[name].copy_(value)
 
     def _draw(self) -> None:
         """Draw a new stack ``[starts, numbers]``."""

@@ -68,7 +68,7 @@ class SimDriver:
     @property
     def command(self) -> dict[str, np.ndarray]:
         """What the episode asks for, by command name."""
-        return {name: value[0].numpy() for name, value in self.environment.command.items()}
+        return {name: value[0].numpy().copy() for name, value in self.environment.command.items()}  # the environment's changes in place
 
     @command.setter
     def command(self, values: dict[str, np.ndarray]) -> None:

@@ -288,6 +288,13 @@ class QuadrotorSimulator(Simulator):
         self._torque = self._feature_major(torque_in_base, 3, "torque_in_base")
         self._refresh(self._core.derive)
 
+    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
+        """See `Simulator.push`."""
+        checks.check_mask(mask, self.num_envs)
+        change = torch.where(mask, self._feature_major(velocity_change_in_world, 3, "velocity_change_in_world"), 0.0)
+        s = dynamics.unpack(self._state)
+        self._state = dynamics.pack(s._replace(velocity=s.velocity + change))
+
     # --- saving and checks ---
 
     def state_dict(self) -> dict[str, Any]:

@@ -75,6 +75,10 @@ class Simulator(abc.ABC):
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """External force [N] and torque [N·m] on the base, ``[num_envs, 3]`` each, held until set again."""
 
+    @abc.abstractmethod
+    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
+        """Change the base's linear velocity [m/s] at once by ``[num_envs, 3]`` in the environments in ``mask``."""
+
     def detach(self) -> None:
         """Cut the state off the graph that led to it, for truncated back-propagation; an engine with gradients overrides this."""
         raise TetherError(f"the engine {self.engine} has no gradients; train by ppo on it, or use another --sim")

@@ -35,12 +35,20 @@ class Memory(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """One control step as rewards, terminations and success see it. Privileged signals are those after the step."""
+    """One control step as rewards, terminations and success see it.
+
+    Attributes:
+        state: privileged signals after the step.
+        command: that the step was judged by.
+        actuation, previous_actuation: of this step and the one before; at rest before an episode's first.
+        time_s: since the episode began, after the step, ``[num_envs, 1]``; what a policy's clock shows that counts its steps.
+    """
 
     state: Signals
     command: Signals
     actuation: Signals
     previous_actuation: Signals
+    time_s: Tensor
 
 
 class Start(NamedTuple):
@@ -56,6 +64,8 @@ class Start(NamedTuple):
             with the time constant `Task.gust_s`; None for none.
         reference: what `Task.command_at` needs to move the command, by name, ``[num_envs, …]``; None where the command stands still.
         sensor_delay_s: age of what the sensors report, rounded to whole control periods, ``[num_envs, 1]``; None for none.
+        push_m_s: sudden changes of the base's velocity in the world, one every `Task.push_every_s`, ``[num_envs, pushes, 3]``; after the
+            last none follow. None for none.
     """
 
     state: Signals
@@ -66,6 +76,7 @@ class Start(NamedTuple):
     gust_m_s: Tensor | None = None
     reference: Signals | None = None
     sensor_delay_s: Tensor | None = None
+    push_m_s: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -107,6 +118,7 @@ class Task(abc.ABC):
         training_suite: the distribution training draws from; may be wider than any suite.
         presets: per algorithm, the settings that differ from its defaults, for this task.
         gust_s: time constant of wind gusts.
+        push_every_s: time between pushes.
         judged_part: of an episode, what `judged` gives, in words.
     """
 
@@ -125,6 +137,7 @@ class Task(abc.ABC):
     training_suite: Any
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     gust_s: float = 1.0
+    push_every_s: float = 4.0
     judged_part: str = "the last sixth"
 
     @abc.abstractmethod
@@ -154,6 +167,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def tracking_error(self, state: Signals, command: Signals) -> Tensor:
         """The error this task is judged by, ``[num_envs]``, for example metres from the goal."""
+
+    def measures(self, transition: Transition) -> dict[str, Tensor]:
+        """What every evaluation reports of a step beside the tracking error, ``[num_envs]`` by name; units in the names."""
+        return {}
 
     def judged(self, tracking_errors: Tensor) -> Tensor:
         """The part of an episode's errors ``[steps, num_envs]`` that its success and its reported errors are about; `judged_part`."""

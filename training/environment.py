@@ -27,6 +27,7 @@ class EnvironmentStep(NamedTuple):
         sensors, command: what the policy sees next; of the new episode where one began.
         terms: of the reward, ``[num_envs, terms]``; see `rewards`.
         reward: their sum.
+        measured: what the task reports beside the reward, ``[num_envs, measures]``; see `measures`.
         terminated: ended by failure. truncated: ran out of time. Never both.
         state: privileged signals after the step, before any reset.
         tracking_error: the task's error after the step, before any reset.
@@ -37,6 +38,8 @@ class EnvironmentStep(NamedTuple):
     names: tuple[str, ...]
     terms: Tensor
     reward: Tensor
+    measure_names: tuple[str, ...]
+    measured: Tensor | None
     terminated: Tensor
     truncated: Tensor
     state: dict[str, Tensor]
@@ -47,6 +50,11 @@ class EnvironmentStep(NamedTuple):
         """The terms of the reward by name, ``[num_envs]``."""
         return dict(zip(self.names, self.terms.unbind(1), strict=True))
 
+    @property
+    def measures(self) -> dict[str, Tensor]:
+        """What the task reports by name, ``[num_envs]``."""
+        return {} if self.measured is None else dict(zip(self.measure_names, self.measured.unbind(1), strict=True))
+
 
 class Judged(NamedTuple):
     """What a step looks like and is worth: fields of `EnvironmentStep`; the command only where it moves."""
@@ -56,6 +64,7 @@ class Judged(NamedTuple):
     command: dict[str, Tensor]
     terms: Tensor
     reward: Tensor
+    measured: Tensor | None
     terminated: Tensor
     tracking_error: Tensor
 
@@ -105,6 +114,7 @@ class Environment:
         self.began = self.everyone  # since the last step: their last actuation is the resting one
         self.still = self.episode.reference is None  # commands do not move
         self.terms: tuple[str, ...] = ()  # of the reward
+        self.measure_names: tuple[str, ...] = ()
         self.asked: Signals = self._empty({name: value.shape[1] for name, value in self.episode.command.items()})
         self.sensors = self._empty({sensor.name: sensor.size for sensor in sensors})
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
@@ -193,11 +203,12 @@ class Environment:
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """Advance one control period under actuation signals by name ``[num_envs, size]``."""
         self._blow()
+        self._push()
         self.simulator.step(torch.cat([actuation[name].t() for name in self.channels]).t())  # rows of environments, as engines want them
         self.age = self.age + 1
         late = self.sensor_model.delayed(self.simulator.privileged()) if self.sensor_model.max_delay else None
         command = Start({}, {}, self.episode.command, {}, reference=None if self.still else self.episode.reference)
-        told = (command, None if self.still else self._time())
+        told = (command, self._time())
         did = (dict(actuation), self.last_actuation, self.began)
         seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did)
         truncated = (self.age >= self.episode_steps) & ~seen.terminated
@@ -206,7 +217,17 @@ class Environment:
         if self.auto_reset:
             self.reset(seen.terminated | truncated)
         return EnvironmentStep(
-            self.sensors, self.command, self.terms, seen.terms, seen.reward, seen.terminated, truncated, seen.state, seen.tracking_error
+            sensors=self.sensors,
+            command=self.command,
+            names=self.terms,
+            terms=seen.terms,
+            reward=seen.reward,
+            measure_names=self.measure_names,
+            measured=seen.measured,
+            terminated=seen.terminated,
+            truncated=truncated,
+            state=seen.state,
+            tracking_error=seen.tracking_error,
         )
 
     def _judged(
@@ -215,21 +236,23 @@ class Environment:
         late: Signals | None,
         errors: Errors | None,
         start: Start,
-        time_s: Tensor | None,
+        time_s: Tensor,
         actuation: Signals,
         last_actuation: Signals,
         began: Tensor,
     ) -> Judged:
-        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given, commands move if time does."""
+        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given, commands move by their reference."""
         state = self.simulator.interpret(raw)
-        command = start.command if time_s is None else self.task.command_at(start, time_s)
-        transition = Transition(state, command, actuation, self._previous(last_actuation, began))
+        command = start.command if start.reference is None else self.task.command_at(start, time_s)
+        transition = Transition(state, command, actuation, self._previous(last_actuation, began), time_s)
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
         terms = torch.stack(list(rewards.values()), dim=1)
-        self.terms = tuple(rewards)
+        measures = self.task.measures(transition)
+        measured = torch.stack(list(measures.values()), dim=1) if measures else None
+        self.terms, self.measure_names = tuple(rewards), tuple(measures)
         sensors = self.sensor_model.disturbed(late or state, errors)
-        moving = {} if time_s is None else dict(command)
-        return Judged(state, sensors, moving, terms, terms.sum(1), self.task.terminated(transition), error)
+        moving = {} if start.reference is None else dict(command)
+        return Judged(state, sensors, moving, terms, terms.sum(1), measured, self.task.terminated(transition), error)
 
     def _previous(self, actuation: Signals, began: Tensor) -> dict[str, Tensor]:
         return {name: torch.where(began.unsqueeze(1), self.resting[name], value) for name, value in actuation.items()}
@@ -299,6 +322,17 @@ class Environment:
         self.gust = self._blown(self.gust, self.episode.gust_m_s, self.numbers.advance(), keep)
         mean = self.episode.parameters.get("wind", 0.0)
         self.simulator.randomize(self.everyone, {"wind": mean + self.gust})
+
+    def _push(self) -> None:
+        """Give the base the velocity change that is due before this step."""
+        pushes = self.episode.push_m_s
+        if pushes is None:
+            return
+        number = self.age // round(self.task.push_every_s * self.task.rate_hz)
+        due = (self.age > 0) & (self.age % round(self.task.push_every_s * self.task.rate_hz) == 0) & (number <= pushes.shape[1])
+        if self.device.type != "cpu" or due.any():
+            index = (number - 1).clamp(0, pushes.shape[1] - 1)
+            self.simulator.push(due, pushes[torch.arange(self.num_envs, device=self.device), index])
 
     @staticmethod
     def _next_gust(gust: Tensor, deviation: Tensor, key: Key, keep: float) -> Tensor:

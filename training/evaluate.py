@@ -50,6 +50,8 @@ class Flights:
         success, crashed: bool ``[num_envs]``; an actuation that is not a number is a crash.
         violations: control steps outside the contract's limits while the episode lasted, by limit, ``[num_envs]``.
         alive: bool ``[steps, num_envs]``, whether the episode had not ended before the step.
+        measures: what the task reports beside, by name: its mean while the episode lasted, and its root mean square over the judged part,
+            ``[num_envs]`` each.
     """
 
     errors: np.ndarray
@@ -59,6 +61,7 @@ class Flights:
     crashed: np.ndarray
     violations: dict[str, np.ndarray]
     alive: np.ndarray
+    measures: dict[str, tuple[np.ndarray, np.ndarray]]
 
 
 def evaluate(
@@ -129,6 +132,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
     alive, returns = np.ones(count, dtype=bool), np.zeros(count)
     violated = {name: np.zeros(count, dtype=int) for name in STATE_LIMITS}
     errors, history = [], []
+    measured: dict[str, list[np.ndarray]] = {}
     for _ in range(environment.episode_steps):
         state = environment.simulator.privileged() if observer else {}
         output = policy.step(_numpy(sensors), _numpy(command), memory)
@@ -145,12 +149,22 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
             violated[name] += alive & outside
         errors.append(step.tracking_error.cpu().numpy())
+        for name, value in step.measures.items():
+            measured.setdefault(name, []).append(value.cpu().numpy())
         alive = alive & finite & ~step.terminated.cpu().numpy()
         if bar is not None:
             bar.update()
     tracking = torch.from_numpy(np.stack(errors))
     success = task.success(tracking, torch.from_numpy(~alive)).numpy()
-    return Flights(tracking.numpy(), task.judged(tracking).numpy(), returns, success, ~alive, violated, np.stack(history))
+    lived = np.stack(history)
+    measures = {name: _measured(task, np.stack(values), lived) for name, values in measured.items()}
+    return Flights(tracking.numpy(), task.judged(tracking).numpy(), returns, success, ~alive, violated, lived, measures)
+
+
+def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean while the episode lasted, and root mean square over the judged part of it, ``[num_envs]``, of ``[steps, num_envs]``."""
+    judged = task.judged(torch.from_numpy(values)).numpy()
+    return np.where(alive, values, 0.0).sum(0) / alive.sum(0), np.sqrt(np.square(judged).mean(0))
 
 
 def outside_limits(limits: Limits, state: Mapping[str, Tensor], distance: Tensor) -> dict[str, np.ndarray]:
@@ -194,7 +208,15 @@ def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
         "violations_by_limit": violations,
         "tracking_error": _spread([batch.judged.mean(0)[~batch.crashed] for batch in flights], seed),
         "tracking_rms": _spread([np.sqrt(np.square(batch.judged).mean(0))[~batch.crashed] for batch in flights], seed),
+        "measures": {name: _figures(name, flights, seed) for name in flights[0].measures},
     }
+
+
+def _figures(name: str, flights: list[Flights], seed: int) -> dict[str, Any]:
+    """Of one measure: its mean over all episodes with the interval, and the spread of its root mean square over those that did not crash."""
+    means = np.concatenate([batch.measures[name][0] for batch in flights])
+    rms = _spread([batch.measures[name][1][~batch.crashed] for batch in flights], seed)
+    return {"mean": float(means.mean()), "mean_interval": list(bootstrap(means, seed=seed)), "rms": rms}
 
 
 def _spread(batches: list[np.ndarray], seed: int) -> dict[str, Any]:
@@ -207,6 +229,7 @@ def _spread(batches: list[np.ndarray], seed: int) -> dict[str, Any]:
         "episodes": len(values),
         "mean": float(values.mean()),
         "mean_interval": list(bootstrap(values, seed=seed)),
+        "root_mean_square": float(np.sqrt(np.square(values).mean())),
         "worst": float(values.max()),
     } | quantiles
 

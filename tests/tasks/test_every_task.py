@@ -88,7 +88,7 @@ def test_rewards_and_errors_are_finite_and_one_per_environment(task: Task, envir
 def test_a_state_that_is_not_finite_terminates(task: Task, environment: Environment) -> None:
     rest = task.actuate(torch.zeros(BATCH, task.action_size))
     state: dict[str, Any] = {name: value * torch.nan if value.is_floating_point() else value for name, value in environment.state.items()}
-    assert task.terminated(Transition(state, environment.command, rest, rest)).all()
+    assert task.terminated(Transition(state, environment.command, rest, rest, torch.zeros(BATCH, 1))).all()
 
 
 def test_privileged_observation_is_finite(environment: Environment) -> None:

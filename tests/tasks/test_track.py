@@ -154,7 +154,7 @@ def transition(position: list[float], velocity: list[float], goal_velocity: list
     state = reading() | {POSITION: torch.tensor([position]), VELOCITY: torch.tensor([velocity]), RATES: torch.tensor([[0.0, 0.0, 2.0]])}
     state["ground_contact"] = torch.tensor([[False]])
     rest = task.actuate(torch.zeros(1, 4))
-    return Transition(state, asked([0.0] * 3, goal_velocity, [0.0] * 3), task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest)
+    return Transition(state, asked([0.0] * 3, goal_velocity, [0.0] * 3), task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest, torch.zeros(1, 1))
 
 
 def test_reward_terms() -> None:
@@ -189,7 +189,7 @@ def test_gradients_are_finite_even_where_every_length_is_zero() -> None:
     observation, kept = task.observe(sensors, command, memory._replace(started=torch.ones(1, 1), task=memory.task.requires_grad_()))
     state = sensors | {"ground_contact": torch.tensor([[False]])}
     rest = task.actuate(observation[:, :4])
-    rewards = task.rewards(Transition(state, command, rest, task.actuate(torch.zeros(1, 4))))
+    rewards = task.rewards(Transition(state, command, rest, task.actuate(torch.zeros(1, 4)), torch.zeros(1, 1)))
     total = sum(rewards.values(), task.tracking_error(sensors, command)).sum() + observation.sum() + kept.sum()
     for gradient in torch.autograd.grad(total, leaves):
         assert gradient.isfinite().all()

@@ -68,6 +68,10 @@ class PointSimulator(Simulator):
         """See `Simulator`."""
         self.force = force_in_world
 
+    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
+        """See `Simulator`."""
+        self.state["velocity"] = self.state["velocity"] + torch.where(mask.unsqueeze(1), velocity_change_in_world[:, :1], 0.0)
+
     def detach(self) -> None:
         """See `Simulator`."""
         self.state = {name: value.detach() for name, value in self.state.items()}

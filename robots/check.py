@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from robots.description import ArticulatedRobot, Battery, Quadrotor, Robot
+from robots.description import ArticulatedRobot, Battery, Joint, JointActuator, Quadrotor, Robot
 from robots.signals import Actuation, Signal
 
 
@@ -103,6 +103,26 @@ def _joints(robot: ArticulatedRobot) -> list[str]:
             found.append(f"joint {joint.name}: range {joint.lower}…{joint.upper} is empty")
         if not (joint.effort > 0 and joint.speed > 0):
             found.append(f"joint {joint.name}: effort {joint.effort} and speed {joint.speed} must be positive")
+    if len(robot.actuators) not in (0, len(robot.joints)):
+        found.append(f"{len(robot.actuators)} actuators for {len(robot.joints)} joints; describe one a joint, or none")
+    for joint, actuator in zip(robot.joints, robot.actuators):
+        found += _actuator(joint, actuator)
+    if robot.stand and len(robot.stand) != len(robot.joints):
+        found.append(f"stand has {len(robot.stand)} positions for {len(robot.joints)} joints")
+    for joint, position in zip(robot.joints, robot.stand):
+        if not joint.lower <= position <= joint.upper:
+            found.append(f"joint {joint.name}: stands at {position}, outside {joint.lower}…{joint.upper}")
+    return found
+
+
+def _actuator(joint: Joint, actuator: JointActuator) -> list[str]:
+    found = []
+    if not (actuator.kp > 0 and actuator.kd >= 0):
+        found.append(f"joint {joint.name}: kp {actuator.kp} must be positive, kd {actuator.kd} not negative")
+    if not 0 < actuator.knee_speed < joint.speed:
+        found.append(f"joint {joint.name}: knee_speed {actuator.knee_speed} is outside 0…{joint.speed}, the speed limit")
+    if min(actuator.armature, actuator.lag_s) < 0:
+        found.append(f"joint {joint.name}: armature and lag_s must not be negative")
     return found
 
 

@@ -69,6 +69,10 @@ class Robot:
             raise unknown(f"actuation of {self.name}", mode, list(self.actuations))
         return self.actuations[mode]
 
+    def gains(self, mode: str) -> dict[str, tuple[float, float]]:
+        """Gains (kp, kd) by joint that ``mode`` asks of the robot's own position loop; empty where there is none."""
+        return {}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Joint:
@@ -82,10 +86,67 @@ class Joint:
 
 
 @dataclass(frozen=True, kw_only=True)
+class JointActuator:
+    """A geared motor behind a joint, under the drive's own position loop. Engines implement exactly this:
+
+        τ = clip(kp (q* − q) − kd q̇, −limit(−q̇), limit(q̇))
+        limit(q̇) = effort · clip((speed − q̇) / (speed − knee_speed), −1, 1)
+
+    with the effort and speed limits of its `Joint`, q* the position target, and τ reached with time constant ``lag_s``.
+
+    Attributes:
+        kp: N·m/rad. kd: N·m·s/rad.
+        knee_speed: joint speed up to which the whole effort is there [rad/s]; beyond, it falls in a line to nothing at the speed limit,
+            past which the motor brakes.
+        armature: inertia of the rotor, seen from the joint [kg·m²].
+        lag_s: time constant of torque.
+    """
+
+    kp: float
+    kd: float
+    knee_speed: float
+    armature: float = 0.0
+    lag_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArticulatedRobot(Robot):
-    """A robot with joints, in the order the hardware reports them."""
+    """A robot with joints, in the order the hardware reports them.
+
+    Attributes:
+        joints: all that are actuated.
+        actuators: one a joint, or none where nobody has described them.
+        stand: joint positions to reach before a policy takes over; empty for a robot that does not stand.
+        latency_s: time from a command's arrival to its effect.
+    """
 
     joints: tuple[Joint, ...]
+    actuators: tuple[JointActuator, ...] = ()
+    stand: tuple[float, ...] = ()
+    latency_s: float = 0.0
+
+    def gains(self, mode: str) -> dict[str, tuple[float, float]]:
+        """See `Robot.gains`; a mode has them if joint positions are part of what it sends."""
+        if not any(signal.field == "position" for signal in self.actuation(mode)):
+            return {}
+        return {joint.name: (actuator.kp, actuator.kd) for joint, actuator in zip(self.joints, self.actuators)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeggedRobot(ArticulatedRobot):
+    """A robot that walks: a free base on legs.
+
+    Attributes:
+        base: body of the free base, whose frame is x forward, y left, z up.
+        base_mass_kg: of the base alone.
+        feet: geoms that are meant to touch the ground, one a leg, in the legs' order.
+        parts: other geoms whose contact with the ground matters, by what they are part of; a model has a signal ``<part>_contact``.
+    """
+
+    base: str
+    base_mass_kg: float
+    feet: tuple[str, ...]
+    parts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,6 +17,7 @@ from mcap.writer import CompressionType, Writer
 from deploy.record import cdr
 from deploy.record.layout import StepLayout
 from deploy.record.sink import Sink
+from robots.behaviour import Behaviour
 from robots.contract import Contract
 from robots.description import Robot
 
@@ -126,6 +127,7 @@ def metadata(policy: Recorded, robot: Robot | None, config: Any) -> dict[str, st
     }
     if robot is not None:
         data["robot_limits"] = json.dumps(dataclasses.asdict(robot.limits), sort_keys=True)
+        data["behaviour"] = json.dumps(dataclasses.asdict(Behaviour.of(robot)), sort_keys=True)
     if config is not None:
         data["guards"] = json.dumps(dataclasses.asdict(config), sort_keys=True)
     return data

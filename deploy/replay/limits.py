@@ -12,6 +12,7 @@ import numpy as np
 
 from deploy.guards import GuardConfig
 from deploy.replay.case import Array, Case
+from robots.behaviour import Behaviour
 from robots.description import Limits
 from robots.errors import TetherError
 
@@ -26,10 +27,16 @@ def guards(case: Case) -> GuardConfig:
     return _read(case, "guards", GuardConfig.from_dict, GuardConfig())[0]
 
 
+def behaviour(case: Case) -> Behaviour:
+    """What the robot does while the policy is not in control; nothing where the log does not say, or nothing that can be read."""
+    return _read(case, "behaviour", _behaviour, Behaviour())[0]
+
+
 def problems(case: Case) -> list[str]:
     """What of it cannot be read."""
     limits = _read(case, "robot_limits", lambda data: _tighter(data, case.contract.limits), None)[1]
-    return [problem for problem in (limits, _read(case, "guards", GuardConfig.from_dict, None)[1]) if problem]
+    others = (_read(case, "guards", GuardConfig.from_dict, None)[1], _read(case, "behaviour", _behaviour, None)[1])
+    return [problem for problem in (limits, *others) if problem]
 
 
 def bounds(case: Case) -> tuple[Array, Array]:
@@ -52,8 +59,13 @@ def _read(case: Case, key: str, parse: Callable[[dict[str, Any]], Any], otherwis
         return otherwise, ""
     try:
         return parse(json.loads(case.log.metadata[key])), ""
-    except (TetherError, AttributeError, TypeError, ValueError, RecursionError) as error:
+    except (TetherError, AttributeError, LookupError, TypeError, ValueError, RecursionError) as error:
         return otherwise, f"the log's {key} cannot be read: {' '.join(str(error).split())}"
+
+
+def _behaviour(data: dict[str, Any]) -> Behaviour:
+    stand = {name: tuple(map(float, values)) for name, values in data["stand"].items()}
+    return Behaviour(**{**data, "stand": stand, "stand_s": float(data["stand_s"]), "blend_s": float(data["blend_s"])})
 
 
 def _tighter(robot: dict[str, Any], asked: Limits) -> Limits:

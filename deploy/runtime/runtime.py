@@ -16,12 +16,12 @@ from deploy.guards.timing import TimingGuard
 from deploy.guards.trips import Trip, Warn, names
 from deploy.record.layout import StepLayout
 from deploy.record.writer import Recorder
-from deploy.runtime.behaviour import Behaviour
 from deploy.runtime.journal import Journal
 from deploy.runtime.stand import Stand
 from deploy.runtime.state_machine import FLYING, STANDING, STOPPED, Event, State, next_state
 from deploy.runtime.stepper import RunnablePolicy, Stepper
 from deploy.runtime.tick import Tick, Timing, by_name
+from robots.behaviour import Behaviour
 from robots.description import Robot
 from safety.envelope import Envelope
 

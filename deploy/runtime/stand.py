@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from deploy.guards.intake import Intake
-from deploy.runtime.behaviour import Behaviour
+from robots.behaviour import Behaviour
 from robots.contract import Contract
 from robots.description import Robot
 from robots.errors import TetherError

@@ -10,12 +10,13 @@ import pytest
 from robots import registry
 from robots.check import problems
 from robots.crazyflie import BATTERY, crazyflie
-from robots.description import ArticulatedRobot, Joint, Limits, Rotor
+from robots.description import ArticulatedRobot, Joint, JointActuator, Limits, Rotor
 from robots.signals import Actuation, Sensor
 
 ANGLE = Sensor("joint_position", ("a", "b"), "rad", source="joint_state")
 TARGET = Actuation("target", ("a", "b"), "rad", lower=(-1.0, -1.0), upper=(1.0, 1.0), field="position", safe=(0.0, 0.0))
 JOINTS = (Joint(name="a", lower=-1.0, upper=1.0, effort=5.0, speed=2.0), Joint(name="b", lower=-1.0, upper=1.0, effort=5.0, speed=2.0))
+MOTOR = JointActuator(kp=1.0, kd=0.1, knee_speed=1.0)
 ARM = ArticulatedRobot(
     name="arm",
     model=crazyflie.model,
@@ -57,6 +58,12 @@ def test_a_sound_arm_is_sound():
         (replace(ARM, joints=(JOINTS[0], JOINTS[0])), "joint 'a' appears twice"),
         (replace(ARM, joints=(replace(JOINTS[0], lower=1.0),)), "is empty"),
         (replace(ARM, joints=(replace(JOINTS[0], effort=0.0),)), "effort"),
+        (replace(ARM, actuators=(MOTOR,)), "1 actuators for 2 joints"),
+        (replace(ARM, actuators=(MOTOR, replace(MOTOR, kp=0.0))), "joint b: kp"),
+        (replace(ARM, actuators=(MOTOR, replace(MOTOR, knee_speed=2.0))), "knee_speed"),
+        (replace(ARM, actuators=(MOTOR, replace(MOTOR, lag_s=-1.0))), "lag_s"),
+        (replace(ARM, stand=(0.0,)), "stand has 1"),
+        (replace(ARM, stand=(0.0, 3.0)), "joint b: stands at 3.0"),
         (replace(crazyflie, inertia_kg_m2=(1e-5, 1e-5, 3e-5)), "principal moments"),
         (replace(crazyflie, mass_kg=0.1), "cannot fly"),
         (replace(crazyflie, thrust_curve_n=(0.0, 0.5, -0.3)), "falls"),

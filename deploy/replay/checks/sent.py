@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from deploy.replay.case import Array, Case, Rows, rowwise
-from deploy.replay.limits import bounds, in_force, steps
+from deploy.replay.limits import behaviour, bounds, in_force, steps
 from deploy.replay.report import Finding
 from deploy.runtime.state_machine import State
 
@@ -36,11 +36,24 @@ def check(case: Case) -> list[Finding]:
 
 def _clamped(case: Case, sent: Array, lower: Array, upper: Array, step: Array) -> Array:
     """The policy's output within rate limits, against what was sent a step before, then within hard limits ``[rows, size]``."""
-    asked = case.block("policy")
+    asked = _blended(case, case.block("policy"), lower, upper)
     before = np.roll(sent, 1, axis=0)
     follows = (case.ran & ~case.starts)[:, None] & np.isfinite(before)
     limited = np.clip(asked, np.where(follows, before - step, -np.inf), np.where(follows, before + step, np.inf))
     return np.asarray(np.clip(limited, lower, upper))
+
+
+def _blended(case: Case, asked: Array, lower: Array, upper: Array) -> Array:
+    """What a robot that stands is sent while control passes to the policy: stand + elapsed / blend time · (asked − stand)."""
+    known = behaviour(case)
+    stand = [known.stand.get(signal.name, ()) for signal in case.contract.actuation]
+    if not known.blend_s or any(len(values) != signal.size for values, signal in zip(stand, case.contract.actuation)):
+        return asked
+    hold = np.clip(np.concatenate(stand), lower, upper).astype(np.float32).astype(float)
+    receipt = case.column("receipt_s")
+    begin = np.maximum.accumulate(np.where(case.starts, np.arange(case.rows), 0))
+    share = ((receipt - receipt[begin]) / known.blend_s).astype(np.float32).astype(float)[:, None]
+    return np.asarray(np.where(share < 1.0, hold + share * (asked - hold), asked))
 
 
 def _equal(found: Array, expected: Array) -> Rows:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from robots.description import Quadrotor, Robot
+from robots.description import ArticulatedRobot, Quadrotor, Robot
+
+TARGET, MEASURED = "joint_position_target", "joint_position"  # what moves joints to a stand, and what tells where they are
 
 
 @dataclass(frozen=True)
@@ -30,5 +32,9 @@ class Behaviour:
 
     @classmethod
     def of(cls, robot: Robot) -> Behaviour:
-        """The behaviour of a robot whose description brings none of its own."""
-        return cls(silent=True, holds=True) if isinstance(robot, Quadrotor) else cls()
+        """The behaviour of a robot, as its description says."""
+        if isinstance(robot, Quadrotor):
+            return cls(silent=True, holds=True)
+        if isinstance(robot, ArticulatedRobot) and robot.stand:
+            return cls(stand={TARGET: robot.stand}, measured={TARGET: MEASURED}, blend_s=0.5)
+        return cls()

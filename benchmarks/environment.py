@@ -17,9 +17,9 @@ from benchmarks.sim import describe, synchroniser, throughput
 from robots import registry
 from robots.errors import TetherError
 from sim.fused.fuse import Fused
-from sim.quadrotor import QuadrotorSimulator
 from tasks.task import Memory, Signals, Task
 from training.environment import Environment
+from training.simulators import AUTO, make
 
 SUITE = "full"
 ACTION_STD = 0.2  # of the random actions: most flights last until they are lost or out of time
@@ -41,17 +41,17 @@ def loop(
     device: str = "cpu",
     seed: int = 0,
 ) -> Case:
-    """A task's environment at ``rate_hz`` (its own by default) on the quadrotor engine."""
+    """A task's environment at ``rate_hz`` (its own by default) on its robot's engine."""
     task: Task = registry.load(registry.TASKS, task_name)(registry.robot(robot) if robot else None)
     if rate_hz is not None:
         if not rate_hz > 0.0:
             raise TetherError(f"the control rate is {rate_hz:g} Hz; give a positive one")
         task.rate_hz = rate_hz
     mode, control_dt = task.actuation_mode, 1.0 / task.rate_hz
-    sim = QuadrotorSimulator(task.robot, num_envs, actuation_mode=mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
+    sim = make(AUTO, task.robot, num_envs, actuation_mode=mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
     pilot = RandomPilot(Environment(task, sim, suite=task.suite(SUITE), seed=seed), seed)
     info = {"task": task.name, "suite": SUITE, "robot": task.robot.name, "rate_hz": task.rate_hz}
-    return Case(pilot.advance, synchroniser(sim.device), num_envs, sim.substeps, describe(sim) | info)
+    return Case(pilot.advance, synchroniser(sim.device), num_envs, round(control_dt / sim.physics_dt), describe(sim) | info)
 
 
 class RandomPilot:

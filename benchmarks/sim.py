@@ -13,19 +13,21 @@ from typing import Any
 import torch
 
 from benchmarks.peers.workers.protocol import Case, calls_per_second
-from robots.description import Quadrotor
-from sim.quadrotor import QuadrotorSimulator
+from robots.description import LeggedRobot, Robot
+from sim.simulator import Simulator
+from training.simulators import AUTO, make
 
 ROUNDS = 5
-HEIGHT_M = 1e3  # far from the ground, whatever the random actuation does
+HEIGHT_M = 1e3  # of what flies: far from the ground, whatever the random actuation does
+NEAR = 0.2  # of the range of a leg's joints: it stays on its feet, and steps
 
 
 def measure(
-    robot: Quadrotor,
+    robot: Robot,
     num_envs: int,
     *,
-    actuation_mode: str = "ctbr",
-    control_dt: float = 0.01,
+    actuation_mode: str | None = None,
+    control_dt: float | None = None,
     physics_dt: float | None = None,
     device: str = "cpu",
     seconds: float = 1.0,
@@ -46,32 +48,39 @@ def throughput(case: Case, seconds: float) -> dict[str, Any]:
 
 
 def loop(
-    robot: Quadrotor,
+    robot: Robot,
     num_envs: int,
     *,
-    actuation_mode: str = "ctbr",
-    control_dt: float = 0.01,
+    actuation_mode: str | None = None,
+    control_dt: float | None = None,
     physics_dt: float | None = None,
     device: str = "cpu",
     seed: int = 0,
 ) -> Case:
-    """The simulator alone, under ten random actuations in turn."""
-    sim = QuadrotorSimulator(robot, num_envs, actuation_mode=actuation_mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
+    """The simulator alone, under ten random actuations in turn; mode and period are the robot's usual ones unless given."""
+    mode, legs = actuation_mode or next(iter(robot.actuations)), isinstance(robot, LeggedRobot)
+    period = control_dt or (0.02 if legs else 0.01)
+    sim = make(AUTO, robot, num_envs, actuation_mode=mode, control_dt=period, physics_dt=physics_dt, device=device)
     everyone = torch.ones(num_envs, dtype=torch.bool, device=sim.device)
-    sim.reset(everyone, {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)})
-    actuations = itertools.cycle(random_actuation(robot, actuation_mode, num_envs, seed).to(sim.device).unbind())
+    high = {} if legs else {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)}
+    sim.reset(everyone, high)
+    actuations = itertools.cycle(random_actuation(robot, mode, num_envs, seed).to(sim.device).unbind())
 
     @torch.no_grad()
     def advance() -> None:
         sim.step(next(actuations))
 
-    return Case(advance, synchroniser(sim.device), num_envs, sim.substeps, describe(sim) | {"robot": robot.name})
+    substeps = round(sim.control_dt / sim.physics_dt)
+    return Case(advance, synchroniser(sim.device), num_envs, substeps, describe(sim) | {"robot": robot.name})
 
 
-def describe(sim: QuadrotorSimulator) -> dict[str, Any]:
+INTEGRATORS = {"torch": "rk4", "mujoco_cpu": "implicitfast"}
+
+
+def describe(sim: Simulator) -> dict[str, Any]:
     """What the report says about a simulator."""
     steps = {"control_dt": sim.control_dt, "physics_dt": sim.physics_dt}
-    return {"engine": sim.engine, "device": str(sim.device), "integrator": "rk4"} | steps
+    return {"engine": sim.engine, "device": str(sim.device), "integrator": INTEGRATORS[sim.engine]} | steps
 
 
 def synchroniser(device: torch.device) -> Callable[[], None]:
@@ -79,9 +88,11 @@ def synchroniser(device: torch.device) -> Callable[[], None]:
     return (lambda: torch.cuda.synchronize(device)) if device.type == "cuda" else (lambda: None)
 
 
-def random_actuation(robot: Quadrotor, actuation_mode: str, num_envs: int, seed: int) -> torch.Tensor:
-    """Ten actuations ``[10, num_envs, 4]``, uniform in the middle half of the robot's bounds."""
+def random_actuation(robot: Robot, actuation_mode: str, num_envs: int, seed: int) -> torch.Tensor:
+    """Ten actuations ``[10, num_envs, size]``: uniform in the middle half of the robot's bounds, or, of legs, near its safe value."""
     signals = robot.actuation(actuation_mode)
-    low, high = (torch.tensor([value for signal in signals for value in getattr(signal, bound)]) for bound in ("lower", "upper"))
-    share = 0.25 + 0.5 * torch.rand(10, num_envs, 4, generator=torch.Generator().manual_seed(seed))
-    return low + share * (high - low)
+    low, high, safe = (torch.tensor([v for signal in signals for v in getattr(signal, name)]) for name in ("lower", "upper", "safe"))
+    share = torch.rand(10, num_envs, len(low), generator=torch.Generator().manual_seed(seed))
+    if isinstance(robot, LeggedRobot):
+        return safe + NEAR * (high - low) * (share - 0.5)
+    return low + (0.25 + 0.5 * share) * (high - low)

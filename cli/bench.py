@@ -22,10 +22,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="the simulator alone, or with a task's sensors, rewards, resets and observation",
     )
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 512, 4096], metavar="N", help="environments (default: 1 512 4096)")
-    parser.add_argument("--robot", default="crazyflie", metavar="NAME", help="a quadrotor (default: crazyflie)")
+    parser.add_argument("--robot", metavar="NAME", help="which robot (default: crazyflie, for env the task's)")
     parser.add_argument("--task", metavar="NAME", help="for env: whose environment (default: hover)")
-    parser.add_argument("--actuation", metavar="MODE", help="for sim: actuation mode of the robot (default: ctbr)")
-    parser.add_argument("--control-dt", type=float, default=0.01, metavar="S", help="control period (default: 0.01 s)")
+    parser.add_argument("--actuation", metavar="MODE", help="for sim: actuation mode (default: the robot's first)")
+    parser.add_argument("--control-dt", type=float, metavar="S", help="control period (default: 0.01 s, on legs 0.02 s)")
     parser.add_argument("--physics-dt", type=float, metavar="S", help="physics sub-step (default: the simulator's choice)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to measure each (default: 2 s)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: torch's own)")
@@ -65,10 +65,11 @@ def _measure(args: argparse.Namespace, num_envs: int) -> dict[str, Any]:
     if args.what == "sim":
         if args.task is not None:
             raise TetherError("tether bench sim has no task; leave --task out, or measure tether bench env")
-        mode = args.actuation or "ctbr"
-        return sim.measure(registry.robot(args.robot), num_envs, actuation_mode=mode, control_dt=args.control_dt, **shared)
+        robot = registry.robot(args.robot or "crazyflie")
+        return sim.measure(robot, num_envs, actuation_mode=args.actuation, control_dt=args.control_dt, **shared)
     if args.actuation is not None:
         raise TetherError("a task's environment has its own actuation mode; leave --actuation out, or measure tether bench sim")
-    if not args.control_dt > 0.0:
+    if args.control_dt is not None and not args.control_dt > 0.0:
         raise TetherError(f"--control-dt is {args.control_dt:g}; give a positive time")
-    return environment.measure(args.task or "hover", num_envs, robot=args.robot, rate_hz=1.0 / args.control_dt, **shared)
+    rate_hz = None if args.control_dt is None else 1.0 / args.control_dt
+    return environment.measure(args.task or "hover", num_envs, robot=args.robot, rate_hz=rate_hz, **shared)

@@ -11,15 +11,15 @@ from torch import Tensor
 MAX_ACTION_DELAY_S = 0.02
 
 
-def history_length(control_dt: float) -> int:
-    """How many of the latest commands can be in effect during one control period."""
-    return 1 + math.ceil(MAX_ACTION_DELAY_S / control_dt - 1e-6)
+def history_length(control_dt: float, longest_s: float = MAX_ACTION_DELAY_S) -> int:
+    """How many of the latest commands can be in effect during one control period, if none is later than ``longest_s``."""
+    return 1 + math.ceil(longest_s / control_dt - 1e-6)
 
 
-def takeover_times(control_dt: float, substeps: int) -> Tensor:
+def takeover_times(control_dt: float, substeps: int, longest_s: float = MAX_ACTION_DELAY_S) -> Tensor:
     """Time from each command but the oldest to the end of each sub-step of this period, newest first, ``[substeps, history − 1, 1]``."""
     ends = control_dt / substeps * torch.arange(1, substeps + 1, dtype=torch.float64)
-    ages = control_dt * torch.arange(history_length(control_dt) - 1, dtype=torch.float64)
+    ages = control_dt * torch.arange(history_length(control_dt, longest_s) - 1, dtype=torch.float64)
     return (ends.unsqueeze(1) + ages).unsqueeze(2)
 
 

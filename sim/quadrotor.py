@@ -18,6 +18,7 @@ from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length
 from sim.battery import Supply
+from sim.checks import check_mask, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
 from sim.fused.structure import map_tensors
@@ -84,7 +85,7 @@ class QuadrotorSimulator(Simulator):
             raise unknown("actuation mode of the quadrotor engine", actuation_mode, MODES)
         self.robot: Quadrotor = checks.with_four_rotors(robot)
         self.num_envs, self.drones_per_world, self.actuation_mode = num_envs, drones_per_world, actuation_mode
-        self.control_dt, self.substeps = control_dt, checks.substeps(control_dt, physics_dt)
+        self.control_dt, self.substeps = control_dt, substeps(control_dt, physics_dt)
         self.physics_dt = control_dt / self.substeps
         self.device, self.dtype = available_device(device), dtype
         self._core = QuadrotorCore(self.robot, actuation_mode, control_dt, self.substeps, self.device, dtype)
@@ -137,7 +138,7 @@ class QuadrotorSimulator(Simulator):
         Raises:
             TetherError: also for values that are not finite, or a quaternion without length.
         """
-        checks.check_mask(mask, self.num_envs)
+        check_mask(mask, self.num_envs)
         charge = split(self._parameters).battery_charge if self._given.battery else None
         new = self._start(state)._replace(charge=charge)
         self._check_start(self._core.sound(mask, new), mask, new)
@@ -231,7 +232,7 @@ class QuadrotorSimulator(Simulator):
             TetherError: also for values no physics has: a mass, inertia, motor time or resistance that is not positive, a delay outside
                 0…20 ms, a charge outside 0…1; and for battery parameters of a robot that describes no battery.
         """
-        checks.check_mask(mask, self.num_envs)
+        check_mask(mask, self.num_envs)
         given, new = self._asked(parameters)
         self._check_parameters(self._core.acceptable(mask, new, self._parameters), mask, new)
         if given != self._given:
@@ -249,7 +250,7 @@ class QuadrotorSimulator(Simulator):
 
     def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.begin`: `randomize` and `reset` as one kernel."""
-        checks.check_mask(mask, self.num_envs)
+        check_mask(mask, self.num_envs)
         given, changes = self._asked(parameters)
         if given != self._given:
             self._widen(given)
@@ -288,10 +289,9 @@ class QuadrotorSimulator(Simulator):
         self._torque = self._feature_major(torque_in_base, 3, "torque_in_base")
         self._refresh(self._core.derive)
 
-    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
+    def push(self, velocity_change_in_world: Tensor) -> None:
         """See `Simulator.push`."""
-        checks.check_mask(mask, self.num_envs)
-        change = torch.where(mask, self._feature_major(velocity_change_in_world, 3, "velocity_change_in_world"), 0.0)
+        change = self._feature_major(velocity_change_in_world, 3, "velocity_change_in_world")
         s = dynamics.unpack(self._state)
         self._state = dynamics.pack(s._replace(velocity=s.velocity + change))
 
@@ -322,6 +322,5 @@ class QuadrotorSimulator(Simulator):
         return same and set(state) == {*SAVED, "history", "given"} and state["state"].shape[1:] == (self.num_envs,)
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
-        if value.shape != (self.num_envs, width):
-            raise TetherError(f"{name} has shape {list(value.shape)}; expected [{self.num_envs}, {width}] (environments, width)")
+        check_shape(value, (self.num_envs, width), name)
         return value.to(self.device, self.dtype).t()

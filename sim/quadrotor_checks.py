@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Mapping
 
-import torch
 from torch import Tensor
 
 from robots.description import Quadrotor, Robot
@@ -22,7 +21,6 @@ BOUNDS = {
     "battery_charge": (-1e-6, 1.0 + 1e-6),
     "battery_resistance_scale": POSITIVE,
 }
-PHYSICS_DT_MAX_S = 0.005  # 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop
 
 
 def with_four_rotors(robot: Robot) -> Quadrotor:
@@ -30,16 +28,6 @@ def with_four_rotors(robot: Robot) -> Quadrotor:
     if not isinstance(robot, Quadrotor) or len(robot.rotors) != 4:
         raise TetherError(f"the quadrotor engine simulates robots with four rotors; {robot.name} is none: choose another --sim")
     return robot
-
-
-def substeps(control_dt: float, physics_dt: float | None) -> int:
-    """How many sub-steps make a control step; by default as few as keep each up to `PHYSICS_DT_MAX_S`."""
-    if physics_dt is None:
-        physics_dt = control_dt / math.ceil(control_dt / PHYSICS_DT_MAX_S - 1e-6)
-    count = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
-    if count < 1 or not math.isclose(count * physics_dt, control_dt, rel_tol=1e-6):
-        raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
-    return count
 
 
 def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
@@ -54,12 +42,6 @@ def check_battery(given: Given, robot: Quadrotor) -> None:
     if given.battery and robot.battery is None:
         named = " and ".join(sorted(GIVEN_BY[-1]))
         raise TetherError(f"{robot.name} describes no battery, which {named} are about; give it one: dataclasses.replace(robot, battery=…)")
-
-
-def check_mask(mask: Tensor, num_envs: int) -> None:
-    """Refuse what is not one bool per environment."""
-    if mask.shape != (num_envs,) or mask.dtype != torch.bool:
-        raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{num_envs}]")
 
 
 def check_values(good: Tensor, detail: Callable[[], Tensor], widths: Mapping[str, int], kind: str, complaint: str) -> None:

@@ -76,8 +76,8 @@ class Simulator(abc.ABC):
         """External force [N] and torque [N·m] on the base, ``[num_envs, 3]`` each, held until set again."""
 
     @abc.abstractmethod
-    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
-        """Change the base's linear velocity [m/s] at once by ``[num_envs, 3]`` in the environments in ``mask``."""
+    def push(self, velocity_change_in_world: Tensor) -> None:
+        """Change the base's linear velocity at once by ``[num_envs, 3]`` m/s; zeros leave an environment alone."""
 
     def detach(self) -> None:
         """Cut the state off the graph that led to it, for truncated back-propagation; an engine with gradients overrides this."""

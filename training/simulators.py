@@ -3,24 +3,36 @@
 from __future__ import annotations
 
 import importlib
+from typing import Any
 
+from robots.description import Quadrotor, Robot
 from robots.errors import unknown
 from sim.simulator import Simulator
 from tasks.task import Task
 
-SIMULATORS = {"torch": "sim.quadrotor:QuadrotorSimulator"}
+SIMULATORS = {"torch": "sim.quadrotor:QuadrotorSimulator", "mujoco_cpu": "sim.mujoco_cpu.simulator:MujocoCpuSimulator"}
+AUTO = "auto"  # the default engine of the robot's kind
 
 
-def make_simulator(name: str, task: Task, num_envs: int, device: str = "cpu") -> Simulator:
-    """The engine ``name`` with ``num_envs`` copies of the task's robot, stepped at the task's rate.
+def engine_for(name: str, robot: Robot) -> str:
+    """``name``, or the default engine for ``robot`` where that is `AUTO`."""
+    return name if name != AUTO else "torch" if isinstance(robot, Quadrotor) else "mujoco_cpu"
+
+
+def make(name: str, robot: Robot, num_envs: int, **options: Any) -> Simulator:
+    """The engine ``name``, or `AUTO`, with ``num_envs`` copies of ``robot``; ``options`` are the engine's.
 
     Raises:
         TetherError: for an unknown engine, or one that cannot simulate this robot.
     """
+    name = engine_for(name, robot)
     if name not in SIMULATORS:
         raise unknown("simulator", name, list(SIMULATORS))
     module, kind = SIMULATORS[name].split(":")
-    simulator: Simulator = getattr(importlib.import_module(module), kind)(
-        task.robot, num_envs, actuation_mode=task.actuation_mode, control_dt=1.0 / task.rate_hz, device=device
-    )
+    simulator: Simulator = getattr(importlib.import_module(module), kind)(robot, num_envs, **options)
     return simulator
+
+
+def make_simulator(name: str, task: Task, num_envs: int, device: str = "cpu") -> Simulator:
+    """As `make`, with the task's robot and actuation mode, stepped at the task's rate."""
+    return make(name, task.robot, num_envs, actuation_mode=task.actuation_mode, control_dt=1.0 / task.rate_hz, device=device)

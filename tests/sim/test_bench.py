@@ -22,6 +22,14 @@ def test_result_has_the_agreed_keys_for_every_number_of_environments(tmp_path: P
     assert "physics steps/s" in capsys.readouterr().out
 
 
+def test_legs_are_measured_on_their_engine(tmp_path: Path) -> None:
+    file = tmp_path / "bench.json"
+    assert main(["bench", "sim", "--robot", "go2", "--num-envs", "4", "--seconds", "0.05", "--json", str(file)]) == 0
+    data = json.loads(file.read_text())
+    assert (data["engine"], data["robot"]) == ("mujoco_cpu", "go2")
+    assert data["steps_per_second"] == pytest.approx(4 * data["env_steps_per_second"]), "four sub-steps of 5 ms a control step"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -1,0 +1,35 @@
+"""What every engine refuses, and how it says so."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from robots.errors import TetherError
+
+# Quadrotors: 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop. Legs: what their controllers run at.
+PHYSICS_DT_MAX_S = 0.005
+
+
+def substeps(control_dt: float, physics_dt: float | None) -> int:
+    """How many sub-steps make a control step; by default as few as keep each up to `PHYSICS_DT_MAX_S`."""
+    if physics_dt is None:
+        physics_dt = control_dt / math.ceil(control_dt / PHYSICS_DT_MAX_S - 1e-6)
+    count = round(control_dt / physics_dt) if physics_dt > 0.0 else 0
+    if count < 1 or not math.isclose(count * physics_dt, control_dt, rel_tol=1e-6):
+        raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
+    return count
+
+
+def check_mask(mask: Tensor, num_envs: int) -> None:
+    """Refuse what is not one bool per environment."""
+    if mask.shape != (num_envs,) or mask.dtype != torch.bool:
+        raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{num_envs}]")
+
+
+def check_shape(value: Tensor, shape: tuple[int, int], name: str) -> None:
+    """Refuse what is not ``shape`` (environments, width)."""
+    if value.shape != shape:
+        raise TetherError(f"{name} has shape {list(value.shape)}; expected {list(shape)} (environments, width)")

@@ -1,0 +1,1 @@
+"""Legged robots in MuJoCo on the CPU, many at a time."""

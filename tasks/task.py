@@ -16,6 +16,7 @@ from robots.contract import Contract
 from robots.description import Robot
 from robots.errors import unknown
 from robots.signals import Command
+from tasks.symmetry import Mirror
 
 Signals = Mapping[str, Tensor]
 
@@ -66,6 +67,7 @@ class Start(NamedTuple):
         sensor_delay_s: age of what the sensors report, rounded to whole control periods, ``[num_envs, 1]``; None for none.
         push_m_s: sudden changes of the base's velocity in the world, one every `Task.push_every_s`, ``[num_envs, pushes, 3]``; after the
             last none follow. None for none.
+        sensor_bias: constant errors by sensor name, as for ``sensor_noise``; what is not named has none. None for none at all.
     """
 
     state: Signals
@@ -77,6 +79,7 @@ class Start(NamedTuple):
     reference: Signals | None = None
     sensor_delay_s: Tensor | None = None
     push_m_s: Tensor | None = None
+    sensor_bias: Signals | None = None
 
 
 @dataclass(frozen=True)
@@ -180,6 +183,10 @@ class Task(abc.ABC):
     def success(self, tracking_errors: Tensor, terminated: Tensor) -> Tensor:
         """Bool ``[num_envs]`` from an episode's errors ``[steps, num_envs]`` and whether it ever terminated ``[num_envs]``."""
 
+    def mirror(self) -> Mirror | None:
+        """How left and right change places, for an actor that treats both alike; None where they differ."""
+        return None
+
     @abc.abstractmethod
     def privileged_observation(self, state: Signals, parameters: Signals, command: Signals) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
@@ -204,4 +211,5 @@ class Task(abc.ABC):
             memory_size=memory_size,
             observation=self.observation_names,
             limits=self.robot.limits,
+            gains=self.robot.gains(self.actuation_mode),
         )

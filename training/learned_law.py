@@ -12,7 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
-from robots.errors import unknown
+from robots.errors import TetherError, unknown
+from tasks.symmetry import Mirror
 from tasks.task import Signals, Task
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
 from training.normalizer import RunningNormalizer
@@ -29,12 +30,14 @@ class ActorConfig:
         activation: tanh, elu, relu or silu.
         memory: ``none``, or ``gru`` for a recurrent layer before the hidden ones.
         memory_size: width of the recurrent state.
+        symmetric: treat left and right alike, exactly, on a task with a mirror; not with a recurrent layer.
     """
 
     hidden: tuple[int, ...] = (64, 64)
     activation: str = "tanh"
     memory: Literal["none", "gru"] = "none"
     memory_size: int = 64
+    symmetric: bool = False
 
 
 class Percept(NamedTuple):
@@ -56,8 +59,11 @@ class LearnedLaw(ControlLaw):
         self.task = task
         self.config = config or ActorConfig()
         size = len(task.observation_names)
-        self.normalizer = RunningNormalizer(size)
-        self.actor = Actor(size, task.action_size, self.config)
+        mirror = task.mirror() if self.config.symmetric else None
+        if self.config.symmetric and (mirror is None or self.config.memory != "none"):
+            raise TetherError(f"actor.symmetric needs a mirror of {task.name} and no recurrent layer; set actor.symmetric=False")
+        self.normalizer = RunningNormalizer(size, reflection=mirror.observation if mirror else None)
+        self.actor = Actor(size, task.action_size, self.config, mirror)
 
     @property
     def memory_size(self) -> int:
@@ -90,11 +96,12 @@ class LearnedLaw(ControlLaw):
 class Actor(nn.Module):
     """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action."""
 
-    def __init__(self, observation_size: int, action_size: int, config: ActorConfig) -> None:
+    def __init__(self, observation_size: int, action_size: int, config: ActorConfig, mirror: Mirror | None = None) -> None:
         super().__init__()
         self.recurrent_size = config.memory_size if config.memory == "gru" else 0
         self.cell = GatedCell(observation_size, self.recurrent_size) if self.recurrent_size else None
-        self.head = perceptron(self.recurrent_size or observation_size, config.hidden, action_size, config.activation, last_gain=0.01)
+        head = perceptron(self.recurrent_size or observation_size, config.hidden, action_size, config.activation, last_gain=0.01)
+        self.head: nn.Module = head if mirror is None else Symmetric(head, mirror)
 
     def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
         """Mean action ``[batch, action_size]`` and next recurrent state."""
@@ -102,6 +109,19 @@ class Actor(nn.Module):
             return self.head(observation), recurrent
         recurrent = self.cell(observation, recurrent)
         return self.head(recurrent), recurrent
+
+
+class Symmetric(nn.Module):
+    """a(x) = ½ (f(x) + M f(M x)), so that a(M x) = M a(x) whatever f has learned."""
+
+    def __init__(self, network: nn.Module, mirror: Mirror) -> None:
+        super().__init__()
+        self.network, self.mirror = network, mirror
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean action ``[…, action_size]`` from an observation normalised alike on both sides."""
+        own, other = self.network(torch.stack([x, self.mirror.observation(x)])).unbind(0)
+        return 0.5 * (own + self.mirror.action(other))
 
 
 class GatedCell(nn.Module):

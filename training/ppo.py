@@ -40,10 +40,12 @@ class PPOConfig:
         clip: ε.
         value_clip: bound on the change of the value, in normalised returns; 0 for none.
         value_coefficient: c_v.  entropy_coefficient: c_e.
+        entropy_iterations: after which c_e has fallen to zero, linearly; 0 keeps it.
         gradient_clip: largest norm of the gradient of all parameters.
         learning_rate: of Adam, at the start.
         halve_every: iterations after which the learning rate halves; 0 keeps it.
-        target_kl: if positive, the learning rate adapts instead: divided by 1.5 above twice this divergence, multiplied below half of it.
+        target_kl: if positive, the learning rate adapts instead: divided by 1.2 where the last epoch diverged by more than 1.5 times this,
+            multiplied where by less than 1/1.5 of it.
         initial_std: of the action noise.
         critic_hidden, critic_activation: the critic network.
     """
@@ -57,6 +59,7 @@ class PPOConfig:
     value_clip: float = 0.0
     value_coefficient: float = 1.0
     entropy_coefficient: float = 0.0
+    entropy_iterations: int = 0
     gradient_clip: float = 1.0
     learning_rate: float = 4e-3
     halve_every: int = 150
@@ -215,6 +218,12 @@ class PPO:
     def learning_rate(self, value: float) -> None:
         self.optimizer.param_groups[0]["lr"] = value
 
+    @property
+    def entropy_coefficient(self) -> float:
+        """c_e of this iteration."""
+        left = 1.0 - self.iteration / self.config.entropy_iterations if self.config.entropy_iterations else 1.0
+        return self.config.entropy_coefficient * max(left, 0.0)
+
     def schedule(self) -> None:
         """Halve the learning rate where the schedule says so."""
         if self.config.halve_every and not self.config.target_kl:
@@ -308,8 +317,8 @@ class PPO:
                 clip_gradient(self.parameters, self.config.gradient_clip)
                 self.optimizer.step()
                 losses.append(report)
-                if self.config.target_kl:
-                    self.adapt(report[2].item())
+        if self.config.target_kl:
+            self.adapt(torch.stack(losses[-self.config.minibatches :])[:, 2].mean().item())
         policy, value, divergence, clipped = torch.stack(losses).mean(0).tolist()
         if not math.isfinite(policy + value + sum(float(parameter.detach().sum()) for parameter in self.parameters)):
             raise NotFinite("loss or weight", batch)
@@ -330,7 +339,7 @@ class PPO:
         policy = clipped_loss(ratio, batch.advantages, self.config.clip)
         value = value_loss(self.critic(batch.critic_observations).squeeze(-1), batch.values, batch.returns, self.config.value_clip)
         entropy = self.log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * len(self.log_std)
-        loss = policy + self.config.value_coefficient * value - self.config.entropy_coefficient * entropy
+        loss = policy + self.config.value_coefficient * value - self.entropy_coefficient * entropy
         with torch.no_grad():
             divergence = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimate: unbiased and never negative
             clipped = ((ratio - 1).abs() > self.config.clip).float().mean()
@@ -350,10 +359,10 @@ class PPO:
 
     def adapt(self, divergence: float) -> None:
         """Keep the divergence near its target through the step size."""
-        if divergence > 2 * self.config.target_kl:
-            self.learning_rate = max(self.learning_rate / 1.5, 1e-5)
-        elif divergence < self.config.target_kl / 2:
-            self.learning_rate = min(self.learning_rate * 1.5, 1e-2)
+        if divergence > 1.5 * self.config.target_kl:
+            self.learning_rate = max(self.learning_rate / 1.2, 1e-5)
+        elif divergence < self.config.target_kl / 1.5:
+            self.learning_rate = min(self.learning_rate * 1.2, 1e-2)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue bit for bit, the law and the environment included."""

@@ -143,7 +143,7 @@ def test_learning_rate_schedules() -> None:
     adaptive = learner(config=dataclasses.replace(SMALL, target_kl=0.01))
     adaptive.learning_rate = 1e-3
     adaptive.adapt(0.05)
-    assert adaptive.learning_rate == pytest.approx(1e-3 / 1.5)
+    assert adaptive.learning_rate == pytest.approx(1e-3 / 1.2)
     adaptive.adapt(0.001)
     assert adaptive.learning_rate == pytest.approx(1e-3)
     adaptive.adapt(0.01)

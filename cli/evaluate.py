@@ -10,6 +10,7 @@ from cli import options
 
 if TYPE_CHECKING:
     from cli.main import Result
+    from deploy.policy import Policy
 
 HELP = "Fly a policy file on a task's suite, through the runtime of the robot, and report success with intervals."
 
@@ -19,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("policy", type=Path, metavar="POLICY.onnx", help="the policy file")
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="how many to fly (default: 1000)")
     parser.add_argument("--suite", default="full", help="nominal, full, unseen, or another of the task's (default: full)")
-    parser.add_argument("--sim", default="torch", metavar="ENGINE", help="simulator (default: torch)")
+    parser.add_argument("--sim", default="auto", metavar="ENGINE", help="simulator (default: auto, by the kind of robot)")
     parser.add_argument(
         "--video", type=Path, metavar="FILE", help="draw the first episodes to FILE: .png for a picture, .gif for an animation"
     )
@@ -31,10 +32,10 @@ def run(args: argparse.Namespace) -> Result:
     """Fly, print the table, draw if asked."""
     from cli.main import Result
     from deploy.policy import Policy
-    from training.evaluate import evaluate, task_of
+    from training.evaluate import evaluate
 
-    recorder = _recorder(args.video)
     policy = Policy.load(args.policy)
+    recorder = _recorder(args.video, policy)
     result = evaluate(
         policy,
         suite=args.suite,
@@ -47,10 +48,12 @@ def run(args: argparse.Namespace) -> Result:
     )
     print(report(result))
     if recorder is not None:
-        from training.render import draw
-
-        title = f"{result['task']} {result['suite']}: {result['success_rate']:.1%} of {result['episodes']} episodes"
-        draw(recorder.flight(policy), args.video, title=title, tolerance_m=getattr(task_of(policy), "success_m", None))
+        _draw(
+            recorder,
+            policy,
+            args.video,
+            f"{result['task']} {result['suite']}: {result['success_rate']:.1%} of {result['episodes']} episodes",
+        )
         print(f"wrote {args.video}")
     return Result(result)
 
@@ -69,14 +72,33 @@ def report(result: dict[str, Any]) -> str:
         if result[figure]["episodes"]:
             values = "mean {mean:.3f}   median {p50:.3f}   95 % {p95:.3f}   worst {worst:.3f}".format(**result[figure])
             rows.append((name, f"{values}   over {result['judged']}"))
-    return "\n".join(f"{name:<12} {text}" for name, text in rows)
+    for name, found in result["measures"].items():
+        rms = f"   RMS {found['rms']['root_mean_square']:.3f} over {result['judged']}" if found["rms"]["episodes"] else ""
+        rows.append((name, f"mean {found['mean']:.3f}{rms}"))
+    width = max(12, *[len(name) for name, _ in rows])
+    return "\n".join(f"{name:<{width}} {text}" for name, text in rows)
 
 
-def _recorder(video: Path | None) -> Any:
+def _recorder(video: Path | None, policy: Policy) -> Any:
     """The recorder for ``--video``; complains about the file's kind, or a missing matplotlib, before the flight and not after it."""
     if video is None:
         return None
+    from robots import registry
+    from robots.description import LeggedRobot
     from training.render import FlightRecorder, check_output
+    from training.render_walk import WalkRecorder
 
     check_output(video)
-    return FlightRecorder()
+    return WalkRecorder() if isinstance(registry.robot(policy.contract.robot), LeggedRobot) else FlightRecorder()
+
+
+def _draw(recorder: Any, policy: Policy, path: Path, title: str) -> None:
+    from robots import registry
+    from training.evaluate import task_of
+    from training.render import draw
+    from training.render_walk import WalkRecorder, draw_walk
+
+    if isinstance(recorder, WalkRecorder):
+        draw_walk(recorder.walk(registry.robot(policy.contract.robot), policy.contract.period_s), path, title=title)
+    else:
+        draw(recorder.flight(policy), path, title=title, tolerance_m=getattr(task_of(policy), "success_m", None))

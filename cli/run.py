@@ -30,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--log", type=Path, metavar="FILE.mcap", help="record to FILE (default: runs/flight.mcap)")
     parser.add_argument("--guards", type=Path, metavar="FILE.yaml", help="guard thresholds (default: the runtime's own)")
-    parser.add_argument("--sim", default="torch", metavar="ENGINE", help="simulator (default: torch)")
+    parser.add_argument("--sim", default="auto", metavar="ENGINE", help="simulator (default: auto, by the kind of robot)")
     options.seed(parser)
 
 

@@ -44,7 +44,7 @@ class TrainConfig:
     task: str = "hover"
     robot: str | None = None
     algorithm: AlgorithmName = "ppo"
-    sim: str = "torch"
+    sim: str = "auto"
     device: str = "cpu"
     num_envs: int = 512
     seed: int = 0

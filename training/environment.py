@@ -170,7 +170,7 @@ class Environment:
         start = self.episode
         self.simulator.begin(mask, start.state, start.parameters)
         delay = None if start.sensor_delay_s is None else (start.sensor_delay_s * self.task.rate_hz).round().long().flatten()
-        self.sensor_model.reset(mask, noise=start.sensor_noise, delay=delay)
+        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=start.sensor_bias, delay=delay)
         self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
         self._disturb(mask)
         self._state = None
@@ -241,7 +241,7 @@ class Environment:
         last_actuation: Signals,
         began: Tensor,
     ) -> Judged:
-        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if it is given, commands move by their reference."""
+        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if given, commands move by their reference."""
         state = self.simulator.interpret(raw)
         command = start.command if start.reference is None else self.task.command_at(start, time_s)
         transition = Transition(state, command, actuation, self._previous(last_actuation, began), time_s)
@@ -332,7 +332,8 @@ class Environment:
         due = (self.age > 0) & (self.age % round(self.task.push_every_s * self.task.rate_hz) == 0) & (number <= pushes.shape[1])
         if self.device.type != "cpu" or due.any():
             index = (number - 1).clamp(0, pushes.shape[1] - 1)
-            self.simulator.push(due, pushes[torch.arange(self.num_envs, device=self.device), index])
+            change = pushes[torch.arange(self.num_envs, device=self.device), index]
+            self.simulator.push(torch.where(due.unsqueeze(1), change, 0.0))
 
     @staticmethod
     def _next_gust(gust: Tensor, deviation: Tensor, key: Key, keep: float) -> Tensor:

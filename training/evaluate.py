@@ -22,7 +22,7 @@ from robots.errors import TetherError
 from tasks.rotation import rotation_matrix
 from tasks.task import Task
 from training.environment import Environment
-from training.simulators import make_simulator
+from training.simulators import engine_for, make_simulator
 from training.statistics import CONFIDENCE, bootstrap, clopper_pearson
 from training.threads import one_thread
 
@@ -70,7 +70,7 @@ def evaluate(
     suite: str,
     episodes: int,
     seed: int,
-    simulator: str = "torch",
+    simulator: str = "auto",
     device: str = "cpu",
     observer: Observer | None = None,
     progress: bool = False,
@@ -103,7 +103,8 @@ def evaluate(
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
             flights.append(fly(policy, environment, observer if index == 0 else None, bar))
     summary = summarise(flights, seed)
-    where = {"judged": task.judged_part, "suite": suite, "suite_digest": chosen.digest(), "seed": seed, "engine": simulator}
+    where = {"judged": task.judged_part, "suite": suite, "suite_digest": chosen.digest(), "seed": seed}
+    where["engine"] = engine_for(simulator, task.robot)
     return {"policy": str(policy.path), "policy_digest": policy.digest, "robot": task.robot.name, "task": task.name} | where | summary
 
 
@@ -213,7 +214,7 @@ def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
 
 
 def _figures(name: str, flights: list[Flights], seed: int) -> dict[str, Any]:
-    """Of one measure: its mean over all episodes with the interval, and the spread of its root mean square over those that did not crash."""
+    """Of one measure: its mean over all episodes, and the spread of its root mean square over those that did not crash."""
     means = np.concatenate([batch.measures[name][0] for batch in flights])
     rms = _spread([batch.measures[name][1][~batch.crashed] for batch in flights], seed)
     return {"mean": float(means.mean()), "mean_interval": list(bootstrap(means, seed=seed)), "rms": rms}

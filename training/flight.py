@@ -25,7 +25,7 @@ BAR = "{desc} {bar} {n:.0f} of {total:.0f} s, {remaining} left"
 class Flight:
     """Activates, holds the dead-man switch, and commands: the goals in turn, each for an equal share of the time, or what the episode asks.
 
-    A command is given when it changes: one that stands still once, one that moves at every reading.
+    A command is given when it changes, one that falls back to zero when it is old at every reading.
 
     Args:
         policy: what flies.
@@ -44,7 +44,7 @@ class Flight:
         suite: str,
         seed: int,
         seconds: float,
-        simulator: str = "torch",
+        simulator: str = "auto",
         goals: Sequence[np.ndarray] = (),
         config: GuardConfig | None = None,
     ) -> None:
@@ -57,6 +57,7 @@ class Flight:
         self._goals = list(goals)
         self._seconds = seconds
         self._given: dict[str, np.ndarray] = {}
+        self._repeated = any(command.on_stale == "zero" for command in policy.contract.commands)
 
     def record(self, path: Path, *, progress: bool = False) -> dict[str, Any]:
         """Fly once, recording to ``path`` and, if asked, showing a progress bar; what happened, as plain values."""
@@ -79,7 +80,7 @@ class Flight:
             due = min(int(self.driver.time_s / self._seconds * len(self._goals)), len(self._goals) - 1)
             self.driver.command = {GOAL: self._goals[due]}
         command = self.driver.command
-        if not self._given or not all(np.array_equal(value, self._given[name]) for name, value in command.items()):
+        if self._repeated or not self._given or not all(np.array_equal(value, self._given[name]) for name, value in command.items()):
             self._given = command
             for name, value in command.items():
                 runtime.on_command(name, value, reading.receipt_s)

@@ -102,7 +102,7 @@ def draw(flight: Flight, path: Path, *, title: str, tolerance_m: float | None = 
     _still(axes, flight)
     _plots([figure.add_subplot(grid[row, 1]) for row in range(3)], flight, tolerance_m)
     count = flight.offset.shape[1]
-    _title(
+    headline(
         figure,
         title,
         f"{min(count, SHOWN)} flights about their goal, one with its attitude; bands: 50 % and 90 % of {count}",
@@ -136,11 +136,11 @@ def _animate(flight: Flight, path: Path, title: str) -> Path:
     grid = figure.add_gridspec(2, 1, height_ratios=[4.2, 1], left=0.1, right=0.97, top=0.93, bottom=0.09, hspace=0.02)
     axes, below = figure.add_subplot(grid[0], projection="3d"), figure.add_subplot(grid[1])
     scene.stage(axes, *scene.box(points), zoom=1.6)
-    _dress(below, "to the goal [m]")
+    dress(below, "to the goal [m]")
     _band(below, flight.time, flight.distance, "#7fd8ff")
     below.set(xlim=(0, flight.time[-1]), ylim=(0, None), xlabel="time [s]")
     now = below.axvline(0.0, color=scene.GOAL, lw=1.4)
-    _title(figure, title, "")
+    headline(figure, title, "")
     colours = _colours(len(points))
     artists: list[Any] = []
 
@@ -166,18 +166,18 @@ def _animate(flight: Flight, path: Path, title: str) -> Path:
 def _plots(panels: list[Any], flight: Flight, tolerance_m: float | None) -> None:
     """Distance to the goal, tilt, and the first actuation signal, over time."""
     distance, tilt, thrust = panels
-    _dress(distance, "distance to the goal [m]")
+    dress(distance, "distance to the goal [m]")
     _band(distance, flight.time, np.maximum(flight.distance, 1e-4), "#7fd8ff")
     distance.set(yscale="log")
     if tolerance_m:
         distance.axhline(tolerance_m, color=scene.GOAL, lw=1.0, ls=(0, (4, 3)))
         text = f"success below {tolerance_m:g} m"
         distance.text(flight.time[-1], 1.08 * tolerance_m, text, color=scene.GOAL, ha="right", va="bottom", fontsize=8.5)
-    _dress(tilt, "tilt [°]")
+    dress(tilt, "tilt [°]")
     _band(tilt, flight.time, np.degrees(flight.tilt), "#c792ea")
     tilt.set(ylim=(0, None))
     title, name, lower, upper = flight.channels[0]
-    _dress(thrust, title)
+    dress(thrust, title)
     _band(thrust, flight.time, flight.actuation[name][..., 0], "#8ce99a")
     for limit in (lower, upper):
         thrust.axhline(limit, color=scene.FRONT, lw=1.0, ls=(0, (4, 3)))
@@ -194,7 +194,8 @@ def _band(axes: Any, time: np.ndarray, values: np.ndarray, colour: str) -> None:
     axes.plot(time, median, color=colour, lw=2.0)
 
 
-def _dress(axes: Any, title: str) -> None:
+def dress(axes: Any, title: str) -> None:
+    """The look of a plot, with its title."""
     axes.set_facecolor(scene.PANEL)
     axes.set_title(title, loc="left", color=scene.INK, fontsize=10.5, pad=5)
     axes.tick_params(colors=scene.FAINT, labelcolor=scene.INK, labelsize=8.5, length=3)
@@ -204,7 +205,8 @@ def _dress(axes: Any, title: str) -> None:
         spine.set_visible(False)
 
 
-def _title(figure: Any, title: str, subtitle: str) -> None:
+def headline(figure: Any, title: str, subtitle: str) -> None:
+    """The title of a whole figure, and a line below it."""
     figure.text(0.025, 0.955, title, color=scene.INK, fontsize=17, fontweight="bold", va="center")
     figure.text(0.025, 0.918, subtitle, color=scene.FAINT, fontsize=10.5, va="center")
 

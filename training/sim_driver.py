@@ -40,7 +40,7 @@ class SimDriver:
         TetherError: for an unknown suite or simulator, and a policy that does not fit the installed robot and task.
     """
 
-    def __init__(self, policy: Policy, *, suite: str, seed: int, seconds: float, simulator: str = "torch") -> None:
+    def __init__(self, policy: Policy, *, suite: str, seed: int, seconds: float, simulator: str = "auto") -> None:
         self.task = task_of(policy)
         self._contract = policy.contract
         self.environment = Environment(

@@ -22,7 +22,7 @@ def task(request: pytest.FixtureRequest) -> Task:
 
 @pytest.fixture
 def environment(task: Task) -> Environment:
-    environment = Environment(task, make_simulator("torch", task, BATCH), suite=task.training_suite, seed=3)
+    environment = Environment(task, make_simulator("auto", task, BATCH), suite=task.training_suite, seed=3)
     environment.reset()
     return environment
 
@@ -100,7 +100,7 @@ def test_privileged_observation_is_finite(environment: Environment) -> None:
 
 def test_every_suite_can_be_drawn_and_flown(task: Task) -> None:
     for suite in (*task.suites.values(), task.training_suite):
-        environment = Environment(task, make_simulator("torch", task, BATCH), suite=suite, seed=1)
+        environment = Environment(task, make_simulator("auto", task, BATCH), suite=suite, seed=1)
         environment.reset()
         step = environment.step(task.actuate(torch.zeros(BATCH, task.action_size)))
         assert step.tracking_error.isfinite().all()

@@ -192,7 +192,9 @@ def transition(task: Hover, position: list[float], contact: bool = False) -> Tra
     state = sensors(position, [1.0, 0.0, 0.0, 0.0], [0.0, 3.0, 4.0], [0.0, 0.0, 2.0])
     state["ground_contact"] = torch.tensor([[contact]])
     rest = task.actuate(torch.zeros(1, 4))
-    return Transition(state, {GOAL: torch.tensor([[0.0, 0.0, 5.0]])}, task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest, torch.zeros(1, 1))
+    return Transition(
+        state, {GOAL: torch.tensor([[0.0, 0.0, 5.0]])}, task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest, torch.zeros(1, 1)
+    )
 
 
 def test_reward_terms(task: Hover) -> None:

@@ -154,7 +154,9 @@ def transition(position: list[float], velocity: list[float], goal_velocity: list
     state = reading() | {POSITION: torch.tensor([position]), VELOCITY: torch.tensor([velocity]), RATES: torch.tensor([[0.0, 0.0, 2.0]])}
     state["ground_contact"] = torch.tensor([[False]])
     rest = task.actuate(torch.zeros(1, 4))
-    return Transition(state, asked([0.0] * 3, goal_velocity, [0.0] * 3), task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest, torch.zeros(1, 1))
+    return Transition(
+        state, asked([0.0] * 3, goal_velocity, [0.0] * 3), task.actuate(torch.tensor([[0.0, 0.5, 0.0, 0.0]])), rest, torch.zeros(1, 1)
+    )
 
 
 def test_reward_terms() -> None:

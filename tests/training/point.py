@@ -68,9 +68,9 @@ class PointSimulator(Simulator):
         """See `Simulator`."""
         self.force = force_in_world
 
-    def push(self, mask: Tensor, velocity_change_in_world: Tensor) -> None:
+    def push(self, velocity_change_in_world: Tensor) -> None:
         """See `Simulator`."""
-        self.state["velocity"] = self.state["velocity"] + torch.where(mask.unsqueeze(1), velocity_change_in_world[:, :1], 0.0)
+        self.state["velocity"] = self.state["velocity"] + velocity_change_in_world[:, :1]
 
     def detach(self) -> None:
         """See `Simulator`."""

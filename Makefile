@@ -46,7 +46,8 @@ test: install lint
 	@if [ -x $(VENV_ROBOT)/bin/python ]; then \
 	    echo "the robot distribution under $$($(VENV_ROBOT)/bin/python --version):" && $(VENV_ROBOT)/bin/python -m pytest -q --robot-only; \
 	else echo "no Python 3.10 here: skipping the robot distribution's tests under it"; fi
-	$(VENV)/bin/python -m pytest -n 2 --dist loadfile  # by file, so that what a file's tests share is made once
+	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --ignore=tests/ros2_ws  # by file, so that what a file's tests share is made once
+	$(VENV)/bin/python -m pytest tests/ros2_ws  # in real time, so alone
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh

@@ -1,4 +1,4 @@
-"""Every registered task on the quadrotor engine, fused against eager: the same flight and the same gradients."""
+"""Every registered task on its robot's engine, fused against eager: the same flight and the same gradients."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def fly(task: Task, suite: str) -> tuple[Tensor, Tensor, list[Tensor]]:
     torch.manual_seed(0)
     law = LearnedLaw(task)
     pilot = Pilot(law)
-    environment = Environment(task, make_simulator("torch", task, COUNT), suite=task.suites[suite], seed=1, auto_reset=False)
+    environment = Environment(task, make_simulator("auto", task, COUNT), suite=task.suites[suite], seed=1, auto_reset=False)
     sensors, command = environment.reset()
     memory, total, seen = law.initial_memory(COUNT), torch.zeros(COUNT), []
     for step in range(STEPS):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 import torch
 from torch import Tensor
 
-from robots.errors import TetherError
+from robots.errors import TetherError, unknown
 
 # Quadrotors: 0.01 mm from the reference after a second of random thrust, and a 200 Hz inner loop. Legs: what their controllers run at.
 PHYSICS_DT_MAX_S = 0.005
@@ -21,6 +22,13 @@ def substeps(control_dt: float, physics_dt: float | None) -> int:
     if count < 1 or not math.isclose(count * physics_dt, control_dt, rel_tol=1e-6):
         raise TetherError(f"physics_dt {physics_dt} s does not divide control_dt {control_dt} s; choose control_dt / n for a whole n")
     return count
+
+
+def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
+    """Refuse a state or parameter that an engine does not have."""
+    for name in names:
+        if name not in known:
+            raise unknown(kind, name, list(known))
 
 
 def check_mask(mask: Tensor, num_envs: int) -> None:

@@ -18,7 +18,7 @@ from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length
 from sim.battery import Supply
-from sim.checks import check_mask, check_shape, substeps
+from sim.checks import check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
 from sim.fused.structure import map_tensors
@@ -148,7 +148,7 @@ class QuadrotorSimulator(Simulator):
 
     def _start(self, state: Mapping[str, Tensor]) -> State:
         """Rows of a start, at rest where ``state`` says nothing, without a battery's charge."""
-        checks.check_names(state, RESET_WIDTHS, "state")
+        check_names(state, RESET_WIDTHS, "state of the quadrotor engine")
         rest = self._rest.split(list(RESET_WIDTHS.values()))
         rows = [
             self._feature_major(state[name], width, name) if name in state else default
@@ -266,7 +266,7 @@ class QuadrotorSimulator(Simulator):
 
     def _asked(self, parameters: Mapping[str, Tensor]) -> tuple[Given, dict[str, Tensor]]:
         """What of the model is in use from now on, and rows of new parameters."""
-        checks.check_names(parameters, PARAMETER_WIDTHS, "parameter")
+        check_names(parameters, PARAMETER_WIDTHS, "parameter of the quadrotor engine")
         given = self._given.and_by(parameters)
         checks.check_battery(given, self.robot)
         return given, {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 
 from torch import Tensor
 
 from robots.description import Quadrotor, Robot
-from robots.errors import TetherError, unknown
+from robots.errors import TetherError
 from sim.action_delay import MAX_ACTION_DELAY_S
 from sim.quadrotor_constants import GIVEN_BY, PARAMETER_WIDTHS, Given
 
@@ -28,13 +28,6 @@ def with_four_rotors(robot: Robot) -> Quadrotor:
     if not isinstance(robot, Quadrotor) or len(robot.rotors) != 4:
         raise TetherError(f"the quadrotor engine simulates robots with four rotors; {robot.name} is none: choose another --sim")
     return robot
-
-
-def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
-    """Refuse a state or parameter that the engine does not have."""
-    for name in names:
-        if name not in known:
-            raise unknown(f"{kind} of the quadrotor engine", name, list(known))
 
 
 def check_battery(given: Given, robot: Quadrotor) -> None:

@@ -6,8 +6,7 @@ Ranges of `full` and `unseen` are those of the project's evaluation rules.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 from tasks.task import Suite
 
@@ -59,7 +58,6 @@ class VelocitySuite(Suite):
     speed_start_m_s: float = 0.0
 
 
-NOISE: dict[str, Any] = {"joint_noise_rad": 0.01, "joint_velocity_noise_rad_s": 0.5, "gyro_noise_rad_s": 0.05, "attitude_noise_rad": 0.01}
 MISALIGNMENT = math.radians(2.0)
 
 NOMINAL = VelocitySuite("nominal")
@@ -73,24 +71,15 @@ FULL = VelocitySuite(
     encoder_bias_rad=0.02,
     misalignment_rad=MISALIGNMENT,
     push_m_s=0.8,
-    **NOISE,
+    joint_noise_rad=0.01,
+    joint_velocity_noise_rad_s=0.5,
+    gyro_noise_rad_s=0.05,
+    attitude_noise_rad=0.01,
 )
-UNSEEN = VelocitySuite(
-    "unseen",
-    friction=(0.25, 0.25),
-    base_mass_kg=(-1.0, 3.0),
-    payload_kg=5.0,
-    centre_of_mass_m=0.05,
-    gain_spread=0.15,
-    delay_s=(0.03, 0.03),
-    encoder_bias_rad=0.02,
-    misalignment_rad=MISALIGNMENT,
-    push_m_s=1.2,
-    weak_motor=0.7,
-    **NOISE,
-)
-TRAINING = VelocitySuite(
-    "training",
+UNSEEN = replace(FULL, name="unseen", friction=(0.25, 0.25), payload_kg=5.0, delay_s=(0.03, 0.03), push_m_s=1.2, weak_motor=0.7)
+TRAINING = replace(
+    FULL,
+    name="training",
     friction=(0.35, 1.3),
     base_mass_kg=(-1.0, 3.5),
     centre_of_mass_m=0.055,
@@ -106,5 +95,4 @@ TRAINING = VelocitySuite(
     armature_scale=(0.8, 1.2),
     posture_rad=0.1,
     speed_start_m_s=0.3,
-    **NOISE,
 )

@@ -194,8 +194,7 @@ class Go2Velocity(Task):
     def rewards(self, transition: Transition) -> dict[str, Tensor]:
         """See the module's docstring."""
         state, command = transition.state, transition.command
-        rotation = rotation_matrix(state[ORIENTATION])
-        up, speed = rotation[:, 2], to_body(rotation, state[VELOCITY].unsqueeze(1))[:, 0]
+        up, speed = rotation_matrix(state[ORIENTATION])[:, 2], base_speed(state)
         moving = self.moving(command)
         stance, progress = self.trot(transition.time_s, moving)
         contact, force = state[CONTACTS], force_up(state)
@@ -203,7 +202,7 @@ class Go2Velocity(Task):
         lift = (self.foot_height(state) - self.clearance_m * torch.sin(math.pi * progress)).clamp(-self.clearance_m, self.clearance_m)
         offset = state[JOINTS] - state[JOINTS].new_tensor(self.robot.stand)
         bent, splayed = offset.square().sum(1), torch.stack([offset[:, k] for k in self.hips], dim=1).square().sum(1)
-        change = (transition.actuation[TARGET] - transition.previous_actuation[TARGET]) / offset.new_tensor(self.reach_rad)
+        change = target_change(transition) / offset.new_tensor(self.reach_rad)
         terms = {
             "velocity": torch.exp(-walk / 0.25) + torch.exp(-walk / 0.04),
             "yaw": 0.5 * torch.exp(-turn / 0.25) + 0.5 * torch.exp(-turn / 0.04),
@@ -218,7 +217,7 @@ class Go2Velocity(Task):
             "posture": -torch.where(moving, 0.05, 0.5) * bent - 0.3 * splayed,
             "smoothness": -0.2 * change.square().sum(1),
             "torque": -1e-4 * state[TORQUES].square().sum(1),
-            "power": -5e-4 * (state[TORQUES] * state[SPEEDS]).abs().sum(1),
+            "power": -5e-4 * power(state),
         }
         terms = {name: value / self.rate_hz for name, value in terms.items()}
         total = torch.stack(list(terms.values()), dim=1).sum(1)
@@ -246,18 +245,17 @@ class Go2Velocity(Task):
 
     def tracking_error(self, state: Signals, command: Signals) -> Tensor:
         """Of the horizontal velocity in the base's frame [m/s]."""
-        speed = to_body(rotation_matrix(state[ORIENTATION]), state[VELOCITY].unsqueeze(1))[:, 0]
-        return (speed[:, :2] - command[WALK]).square().sum(1).sqrt()
+        return (base_speed(state)[:, :2] - command[WALK]).square().sum(1).sqrt()
 
     def measures(self, transition: Transition) -> dict[str, Tensor]:
         """Yaw, and what speed must not be bought with."""
         state, command = transition.state, transition.command
-        change = (transition.actuation[TARGET] - transition.previous_actuation[TARGET]) * self.rate_hz
+        change = target_change(transition) * self.rate_hz
         return {
             "yaw_error_rad_s": (state[RATES][:, 2:] - command[TURN]).abs()[:, 0],
             "target_rate_rad_s": change.square().mean(1).sqrt(),
             "torque_n_m": state[TORQUES].square().mean(1).sqrt(),
-            "power_w": (state[TORQUES] * state[SPEEDS]).abs().sum(1),
+            "power_w": power(state),
             "foot_impact_n": force_up(state).amax(1),
             "foot_slip_m_s": torch.where(state[CONTACTS], foot_speed(state), 0.0).amax(1),
         }
@@ -276,12 +274,11 @@ class Go2Velocity(Task):
 
     def privileged_observation(self, state: Signals, parameters: Signals, command: Signals) -> Tensor:
         """The base's true motion, the feet, the torques, and the parameters over what they usually are."""
-        rotation = rotation_matrix(state[ORIENTATION])
         return torch.cat(
             [
-                rotation[:, 2],
+                rotation_matrix(state[ORIENTATION])[:, 2],
                 state[RATES],
-                to_body(rotation, state[VELOCITY].unsqueeze(1))[:, 0],
+                base_speed(state),
                 state[POSITION][:, 2:],
                 force_up(state) * 0.01,
                 self.foot_height(state) * 10.0,
@@ -373,6 +370,21 @@ class Go2Velocity(Task):
             "action_delay": draw.uniform(*suite.delay_s),
             "action_delay_jitter": draw.uniform(*suite.jitter_s),
         }
+
+
+def base_speed(state: Signals) -> Tensor:
+    """Velocity of the base in its own frame [m/s], ``[num_envs, 3]``."""
+    return to_body(rotation_matrix(state[ORIENTATION]), state[VELOCITY].unsqueeze(1))[:, 0]
+
+
+def target_change(transition: Transition) -> Tensor:
+    """Of the joint targets since the step before [rad], ``[num_envs, 12]``."""
+    return transition.actuation[TARGET] - transition.previous_actuation[TARGET]
+
+
+def power(state: Signals) -> Tensor:
+    """What the joints do or brake, summed [W], ``[num_envs]``."""
+    return (state[TORQUES] * state[SPEEDS]).abs().sum(1)
 
 
 def force_up(state: Signals) -> Tensor:

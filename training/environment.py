@@ -328,8 +328,9 @@ class Environment:
         pushes = self.episode.push_m_s
         if pushes is None:
             return
-        number = self.age // round(self.task.push_every_s * self.task.rate_hz)
-        due = (self.age > 0) & (self.age % round(self.task.push_every_s * self.task.rate_hz) == 0) & (number <= pushes.shape[1])
+        period = round(self.task.push_every_s * self.task.rate_hz)
+        number = self.age // period
+        due = (self.age > 0) & (self.age % period == 0) & (number <= pushes.shape[1])
         if self.device.type != "cpu" or due.any():
             index = (number - 1).clamp(0, pushes.shape[1] - 1)
             change = pushes[torch.arange(self.num_envs, device=self.device), index]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -127,7 +127,6 @@ def _still(axes: Any, flight: Flight) -> None:
 
 def _animate(flight: Flight, path: Path, title: str) -> Path:
     """Quadrotors with fading trails under a slowly turning camera, and the distance to the goal below."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.figure import Figure
 
     chosen = _interesting(flight)
@@ -157,8 +156,15 @@ def _animate(flight: Flight, path: Path, title: str) -> Path:
         axes.view_init(elev=18.0, azim=-70.0 + 50.0 * step / len(points))
         return artists
 
-    stride = max(round(1.0 / (FRAMES_PER_S * flight.period_s)), 1)
-    animation = FuncAnimation(figure, frame, frames=range(0, len(points), stride), blit=False, cache_frame_data=False)
+    return save_animation(figure, frame, len(points), flight.period_s, path)
+
+
+def save_animation(figure: Any, frame: Callable[[int], list[Any]], steps: int, period_s: float, path: Path) -> Path:
+    """Write ``frame`` of as many of the ``steps`` as are shown in a second, in real time."""
+    from matplotlib.animation import FuncAnimation, PillowWriter
+
+    stride = max(round(1.0 / (FRAMES_PER_S * period_s)), 1)
+    animation = FuncAnimation(figure, frame, frames=range(0, steps, stride), blit=False, cache_frame_data=False)
     animation.save(path, writer=PillowWriter(fps=FRAMES_PER_S), dpi=80, savefig_kwargs={"facecolor": scene.BACKGROUND})
     return path
 

@@ -11,8 +11,9 @@ import numpy as np
 from torch import Tensor
 
 from robots.description import LeggedRobot
+from tasks.go2_velocity import TURN, WALK
 from training import scene
-from training.render import FRAMES_PER_S, KEPT, check_output, dress, headline
+from training.render import KEPT, check_output, dress, headline, save_animation
 
 STATE = (
     "position_base_in_world",
@@ -22,8 +23,7 @@ STATE = (
     "joint_position",
     "foot_contact",
 )
-COMMANDS = ("linear_velocity_command", "yaw_rate_command")
-BASE_HALF_M = np.array([0.188, 0.047, 0.057])
+COMMANDS = (WALK, TURN)
 FACES = ((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4), (2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5))
 ACTUAL, ASKED, SIDE = "#7fd8ff", scene.GOAL, "#c792ea"
 
@@ -79,6 +79,7 @@ class Skeleton:
         self._mujoco, self.model = mujoco, mujoco.MjModel.from_xml_path(str(robot.model))
         self.data = mujoco.MjData(self.model)
         legs = [foot.removesuffix("_foot") for foot in robot.feet]
+        self.base_half_m = self.model.geom(robot.parts["base"][0]).size
         self.chains = [[self.model.body(f"{leg}_{part}").id for part in ("hip", "thigh", "calf", "foot")] for leg in legs]
 
     def legs(self, position: np.ndarray, orientation: np.ndarray, joints: np.ndarray) -> np.ndarray:
@@ -105,7 +106,7 @@ def _still(walk: Walk, path: Path, title: str) -> Path:
     begin = len(walk.time) // 4
     steps = range(begin, begin + 24, 3)
     for k, step in enumerate(steps):
-        _robot(axes, walk, skeleton, step, episode, shift=np.array([0.75 * k, 0.0, 0.0]), centred=True)
+        _robot(axes, walk, skeleton, step, episode, ahead=0.75 * k)
     _ground(axes, np.array([-0.5, -0.35, 0.0]), np.array([0.75 * len(steps) - 0.25, 0.35, 0.5]))
     axes.view_init(elev=8.0, azim=-90.0)
     grid = figure.add_gridspec(1, 3, left=0.05, right=0.975, top=0.36, bottom=0.08, wspace=0.14)
@@ -121,8 +122,9 @@ def _still(walk: Walk, path: Path, title: str) -> Path:
 
 def _speeds(axes: Any, walk: Walk, episode: int) -> None:
     dress(axes, "speed forward and to the left [m/s]; dashed: asked")
+    speed = walk.speed[:, episode]
     for column, colour in ((0, ACTUAL), (1, SIDE)):
-        axes.plot(walk.time, walk.speed[:, episode, column], color=colour, lw=1.5)
+        axes.plot(walk.time, speed[:, column], color=colour, lw=1.5)
         axes.plot(walk.time, walk.signals[COMMANDS[0]][:, episode, column], color=colour, lw=1.2, ls=(0, (4, 3)))
     axes.set(xlim=(0, walk.time[-1]), xlabel="time [s]")
 
@@ -140,14 +142,13 @@ def _gait(axes: Any, walk: Walk, episode: int, begin: int) -> None:
     stop = min(begin + round(2.0 / walk.period_s), len(walk.time))
     for row in range(len(walk.robot.feet)):
         on = np.flatnonzero(walk.signals["foot_contact"][begin:stop, episode, row] > 0.5) + begin
-        axes.broken_barh([(walk.time[step], walk.period_s) for step in on], (row - 0.35, 0.7), color=ACTUAL if row in (0, 3) else SIDE)
+        axes.broken_barh([(walk.time[step], walk.period_s) for step in on], (row - 0.35, 0.7), color=_colour(row))
     names = [foot.removesuffix("_foot") for foot in walk.robot.feet]
     axes.set(yticks=range(len(names)), yticklabels=names, xlim=(walk.time[begin], walk.time[stop - 1]), xlabel="time [s]")
 
 
 def _animate(walk: Walk, path: Path, title: str) -> Path:
     """The robot from the side, the ground passing below, and its speed."""
-    from matplotlib.animation import FuncAnimation, PillowWriter
     from matplotlib.figure import Figure
 
     episode, skeleton = walk.liveliest, Skeleton(walk.robot)
@@ -165,28 +166,25 @@ def _animate(walk: Walk, path: Path, title: str) -> Path:
     def frame(step: int) -> list[Any]:
         for artist in artists:
             artist.remove()
-        artists[:] = [*_robot(axes, walk, skeleton, step, episode, np.zeros(3), centred=True), *_marks(axes, walk, step, episode)]
+        artists[:] = [*_robot(axes, walk, skeleton, step, episode), *_marks(axes, walk, step, episode)]
         now.set_xdata([walk.time[step]] * 2)
         return artists
 
-    stride = max(round(1.0 / (FRAMES_PER_S * walk.period_s)), 1)
-    animation = FuncAnimation(figure, frame, frames=range(0, len(walk.time), stride), blit=False, cache_frame_data=False)
-    animation.save(path, writer=PillowWriter(fps=FRAMES_PER_S), dpi=80, savefig_kwargs={"facecolor": scene.BACKGROUND})
-    return path
+    return save_animation(figure, frame, len(walk.time), walk.period_s, path)
 
 
-def _robot(axes: Any, walk: Walk, skeleton: Skeleton, step: int, episode: int, shift: np.ndarray, *, centred: bool) -> list[Any]:
-    """The base as a box and the legs as lines, a foot on the ground marked; returns the artists."""
+def _robot(axes: Any, walk: Walk, skeleton: Skeleton, step: int, episode: int, ahead: float = 0.0) -> list[Any]:
+    """The base as a box and the legs as lines, a foot on the ground marked, so far ``ahead`` of the origin [m]; returns the artists."""
     from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection  # type: ignore[import-untyped]
 
     position, orientation, joints = (
         walk.signals[name][step, episode] for name in ("position_base_in_world", "orientation_base_in_world", "joint_position")
     )
-    shift = shift - np.array([*position[:2], 0.0]) if centred else shift
+    shift = np.array([ahead - position[0], -position[1], 0.0])
     legs = skeleton.legs(position, orientation, joints) + shift
-    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * BASE_HALF_M
+    corners = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) * skeleton.base_half_m
     box = position + shift + corners @ scene.rotation(orientation).T
-    colours = [ACTUAL if leg in (0, 3) else SIDE for leg in range(len(legs))]
+    colours = [_colour(leg) for leg in range(len(legs))]
     body = Poly3DCollection([box[list(face)] for face in FACES], facecolors=scene.PANEL, edgecolors=scene.INK, linewidths=0.6, alpha=0.9)
     limbs = Line3DCollection(list(legs), colors=colours, linewidths=3.0, capstyle="round")
     for artist in (body, limbs):
@@ -195,6 +193,11 @@ def _robot(axes: Any, walk: Walk, skeleton: Skeleton, step: int, episode: int, s
     stands = walk.signals["foot_contact"][step, episode] > 0.5
     feet = axes.scatter(*legs[:, -1].T, s=[34 if on else 10 for on in stands], c=[scene.GOAL if on else scene.FAINT for on in stands])
     return [body, limbs, feet]
+
+
+def _colour(leg: int) -> str:
+    """Legs of a diagonal, which trot together, have one colour."""
+    return ACTUAL if leg in (0, 3) else SIDE
 
 
 def _ground(axes: Any, low: np.ndarray, high: np.ndarray) -> None:

@@ -12,7 +12,7 @@ from robots.errors import TetherError
 from robots.signals import Signal
 from training.control_law import ControlLaw
 from training.environment import Environment
-from training.simulators import SIMULATORS, make_simulator
+from training.simulators import AUTO, make_simulator
 from training.threads import one_thread
 
 QUATERNION = ("w", "x", "y", "z")
@@ -48,15 +48,10 @@ def _random(signal: Signal, count: int, generator: np.random.Generator) -> np.nd
 @one_thread()
 @torch.no_grad()
 def fly(law: ControlLaw, num_envs: int, steps: int, seed: int = SEED) -> Flight | None:
-    """Fly ``law`` on its task's training distribution in the first engine that can simulate its robot; None if there is none."""
-    simulator = None
-    for engine in SIMULATORS:
-        try:
-            simulator = make_simulator(engine, law.task, num_envs)
-            break
-        except TetherError:  # not for this robot
-            continue
-    if simulator is None:
+    """Fly ``law`` on its task's training distribution in the engine of its robot's kind; None if there is none."""
+    try:
+        simulator = make_simulator(AUTO, law.task, num_envs)
+    except TetherError:  # no engine is for this robot
         return None
     environment = Environment(law.task, simulator, suite=law.task.training_suite, seed=seed)
     sensors, command = environment.reset()

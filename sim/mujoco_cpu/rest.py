@@ -12,7 +12,7 @@ def rest(robot: LeggedRobot, model: mujoco.MjModel) -> dict[str, np.ndarray]:
     """A state by name: the described stand, level and still, with the lowest foot on flat ground."""
     data = mujoco.MjData(model)
     data.qpos[:7] = [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0]
-    joints = robot.stand or tuple(signal_safe(robot))
+    joints = robot.stand or robot.actuation("joint_position")[0].safe
     data.qpos[7:] = joints
     mujoco.mj_kinematics(model, data)
     lowest = min(data.geom(foot).xpos[2] - model.geom(foot).size[0] for foot in robot.feet)
@@ -24,8 +24,3 @@ def rest(robot: LeggedRobot, model: mujoco.MjModel) -> dict[str, np.ndarray]:
         "angular_velocity_base_in_base": np.zeros(3),
         "joint_velocity": np.zeros(len(joints)),
     }
-
-
-def signal_safe(robot: LeggedRobot) -> tuple[float, ...]:
-    """The final safe command, for a robot whose stand nobody described."""
-    return robot.actuation("joint_position")[0].safe

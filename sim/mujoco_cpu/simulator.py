@@ -11,7 +11,7 @@ that was randomised, and shares the others. What is exact and what is not:
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,7 +21,7 @@ from torch import Tensor
 
 from robots.description import LeggedRobot, Robot
 from robots.errors import TetherError, unknown
-from sim.checks import check_mask, check_shape, substeps
+from sim.checks import check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.mujoco_cpu import memory, parameters
 from sim.mujoco_cpu.latency import Latency
@@ -276,13 +276,6 @@ def legged(robot: Robot) -> LeggedRobot:
     if not isinstance(robot, LeggedRobot):
         raise TetherError(f"the engine mujoco_cpu simulates legged robots; {robot.name} is none: choose another --sim")
     return robot
-
-
-def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
-    """Refuse what the engine does not have."""
-    for name in names:
-        if name not in known:
-            raise unknown(kind, name, list(known))
 
 
 def check_finite(ids: np.ndarray, good: np.ndarray, complaint: str) -> None:

@@ -199,7 +199,7 @@ def test_control_c_leaves_a_resumable_run(whole: Path, tmp_path: Path) -> None:
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=DEADLINE_S)
     if process.returncode:  # it may have finished first
-        assert process.returncode == 130
+        assert process.returncode == 130, errors
         assert errors.splitlines()[-1] == f"tether: error: stopped; continue with: tether train --resume {run_dir}"
     assert main(["train", "--resume", str(run_dir)]) == 0
     assert_equal_runs(run_dir, whole)

@@ -265,7 +265,8 @@ class PPO:
         self.episodes.record(age, reward, step.tracking_error)
         if done.any():
             self.episodes.finish(age, step.terminated, step.truncated)
-            reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
+            if step.truncated.any():  # valuing everyone's state is not for nothing, and most ends are falls
+                reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
             self.sensors, self.command = environment.reset(done)
             self.memory = torch.where(done.unsqueeze(1), 0.0, self.memory)
         return Step(percept.observation, critic_observation, mean + noise, mean, reward, done)

@@ -29,6 +29,7 @@ class TrainConfig:
     Attributes:
         task, robot: registry names; no robot for the task's own.
         algorithm, sim, device: how and where.
+        physics_dt: of a sub-step [s]; none for the engine's own, which evaluation uses. Longer ones are cheaper.
         num_envs: environments side by side.
         seed: everything random follows from it.
         iterations: roll-outs, each with its gradient steps.
@@ -46,6 +47,7 @@ class TrainConfig:
     algorithm: AlgorithmName = "ppo"
     sim: str = "auto"
     device: str = "cpu"
+    physics_dt: float | None = None
     num_envs: int = 512
     seed: int = 0
     iterations: int = 200

@@ -33,6 +33,7 @@ def make(name: str, robot: Robot, num_envs: int, **options: Any) -> Simulator:
     return simulator
 
 
-def make_simulator(name: str, task: Task, num_envs: int, device: str = "cpu") -> Simulator:
-    """As `make`, with the task's robot and actuation mode, stepped at the task's rate."""
-    return make(name, task.robot, num_envs, actuation_mode=task.actuation_mode, control_dt=1.0 / task.rate_hz, device=device)
+def make_simulator(name: str, task: Task, num_envs: int, device: str = "cpu", physics_dt: float | None = None) -> Simulator:
+    """As `make`, with the task's robot and actuation mode, stepped at the task's rate; ``physics_dt`` is the engine's own by default."""
+    steps = {"control_dt": 1.0 / task.rate_hz, "physics_dt": physics_dt}
+    return make(name, task.robot, num_envs, actuation_mode=task.actuation_mode, device=device, **steps)

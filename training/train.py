@@ -56,12 +56,12 @@ def train(
         KeyboardInterrupt: on Ctrl-C, once the iteration is done and a checkpoint written; on a second one at once.
     """
     run = Run(config, run_dir, Metrics(run_dir, tensorboard=tensorboard, wandb=wandb), Progress(config, enabled=progress))
-    if resume:
-        run.resume()
-    else:
-        run.begin()
     try:
         with finish_iteration_on_interrupt(run):
+            if resume:
+                run.resume()
+            else:
+                run.begin()
             stopped = run.loop()
     except NotFinite as error:
         dump = run_dir / "not_finite.pt"
@@ -205,7 +205,7 @@ def finish_iteration_on_interrupt(run: Run) -> Iterator[None]:
 
 def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int) -> Environment:
     """Environments on the training distribution; the algorithm resets them."""
-    simulator = make_simulator(config.sim, task, num_envs, config.device)
+    simulator = make_simulator(config.sim, task, num_envs, config.device, config.physics_dt)
     return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
 
 

@@ -1,4 +1,4 @@
-"""What measuring adds to the truth: noise, bias and delay, once for every engine."""
+"""What measuring adds to the truth: noise, bias, misalignment and delay, once for every engine."""
 
 from __future__ import annotations
 
@@ -15,20 +15,27 @@ from sim.quaternions import PRODUCT, quadratic
 from sim.random_numbers import Key, RandomNumbers, normal
 
 QUATERNION = ("w", "x", "y", "z")
+VECTOR = ("x", "y", "z")
+SAVED = ("noise", "bias", "turn", "delay", "fresh", "history")
 
 
 class Errors(NamedTuple):
-    """Of one reading, ``[num_envs, sum of widths]``: bias, standard deviation of the noise, and standard normal numbers."""
+    """Of one reading, ``[num_envs, sum of widths]``: bias, standard deviation of the noise, and standard normal numbers.
+
+    ``turn``: rotation vectors of the vectors' axes ``[num_envs, 3 · vectors]``, None where nobody ever turned one.
+    """
 
     bias: Tensor
     noise: Tensor
     drawn: Tensor
+    turn: Tensor | None
 
 
 class SensorModel:
     """reading(t) = signal(t − delay) + bias + noise, with zero-mean normal noise drawn afresh at every `read`.
 
     Noise and bias of a quaternion (channels w, x, y, z) are rotation vectors in the body frame [rad], width 3: q ⊗ exp(½ (bias + noise)).
+    A vector (channels x, y, z) may be seen in axes that are turned by a rotation vector v from those it should be in: R(v)ᵀ signal.
 
     Args:
         sensors: what is read, for example ``robot.sensors``.
@@ -50,9 +57,12 @@ class SensorModel:
         self.sensors, self.num_envs, self.max_delay = tuple(sensors), num_envs, max_delay
         self.numbers, self.device, self.dtype = numbers, torch.device(device), dtype
         self.widths = {sensor.name: 3 if sensor.channels == QUATERNION else sensor.size for sensor in sensors}
+        self.vectors = [sensor.name for sensor in sensors if sensor.channels == VECTOR]
         self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
         self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
+        self._turn = torch.zeros(num_envs, 3 * len(self.vectors), device=device, dtype=dtype)
+        self._straight = True  # nobody ever turned a vector's axes
         self._normal = Fused(self._numbers, "the noise of sensors")
         self._drawn: Tensor | None = None
         self._begin = Update(_begun, "the start of sensors")
@@ -67,6 +77,7 @@ class SensorModel:
         *,
         noise: Mapping[str, Tensor] | None = None,
         bias: Mapping[str, Tensor] | None = None,
+        turn: Mapping[str, Tensor] | None = None,
         delay: Tensor | None = None,
     ) -> None:
         """Begin an episode in the environments of ``mask``: the next reading fills their history, and what is not given becomes zero.
@@ -75,6 +86,7 @@ class SensorModel:
             mask: bool ``[num_envs]``.
             noise: standard deviations by sensor name, ``[num_envs, width]`` or ``[num_envs, 1]``.
             bias: constant errors, likewise.
+            turn: rotation vectors of a vector's axes by sensor name [rad], ``[num_envs, 3]``.
             delay: whole control steps ``[num_envs]``, at most ``max_delay``.
 
         Raises:
@@ -85,7 +97,10 @@ class SensorModel:
         rows = mask.unsqueeze(1)
         given = [self._columns(values or {}, what) for values, what in ((noise, "noise"), (bias, "bias"))]
         self._noise, self._bias = self._begin(mask, (self._noise, self._bias), tuple(given))
-        self._silent &= not noise and not bias
+        self._silent &= not noise and not bias and not turn
+        self._straight &= not turn
+        if not self._straight:
+            self._turn = torch.where(rows, self._axes(turn or {}), self._turn)
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
                 raise TetherError(f"sensor delays must be whole steps in 0…{self.max_delay}, shape [{self.num_envs}]; or set max_delay")
@@ -100,6 +115,14 @@ class SensorModel:
             if name not in self.widths:
                 raise unknown(f"sensor for {what}", name, list(self.widths))
         return tuple([self._column(values.get(name), width, f"{what} of {name}") for name, width in self.widths.items()])
+
+    def _axes(self, turn: Mapping[str, Tensor]) -> Tensor:
+        """Rotation vectors of all vectors' axes, ``[num_envs or 1, 3 · vectors]``."""
+        for name in turn:
+            if name not in self.vectors:
+                raise unknown("vector to turn the axes of", name, self.vectors)
+        columns = [self._column(turn.get(name), 3, f"turn of {name}").expand(self.num_envs, -1) for name in self.vectors]
+        return torch.cat(columns, dim=1)
 
     def _column(self, value: Tensor | None, width: int, what: str) -> Tensor:
         if value is None:
@@ -122,7 +145,7 @@ class SensorModel:
         if self._silent:
             return None
         self._drawn = self._normal(self.numbers.advance())
-        return Errors(self._bias, self._noise, self._drawn)
+        return self._errors(self._drawn)
 
     def drawn(self) -> Errors | None:
         """The errors of the last `draw` once more, for environments in which nobody has seen them."""
@@ -130,7 +153,10 @@ class SensorModel:
             return None
         if self._drawn is None:
             self._drawn = self._normal(self.numbers.key)
-        return Errors(self._bias, self._noise, self._drawn)
+        return self._errors(self._drawn)
+
+    def _errors(self, drawn: Tensor) -> Errors:
+        return Errors(self._bias, self._noise, drawn, None if self._straight else self._turn)
 
     def _numbers(self, key: Key) -> Tensor:
         return normal(key, 0, sum(self.widths.values()), self.dtype)
@@ -139,6 +165,9 @@ class SensorModel:
         """Readings from delayed values; pure, so that it may be part of a fused kernel."""
         if errors is None:
             return dict(values)
+        if errors.turn is not None:
+            axes = errors.turn.split([3] * len(self.vectors), dim=1)
+            values = {**values, **{name: seen_from(axis, values[name]) for name, axis in zip(self.vectors, axes, strict=True)}}
         parts = torch.addcmul(errors.bias, errors.noise, errors.drawn).split(list(self.widths.values()), dim=1)
         return {
             sensor.name: rotated(values[sensor.name], part, self._product) if sensor.channels == QUATERNION else values[sensor.name] + part
@@ -170,19 +199,19 @@ class SensorModel:
 
     def state_dict(self) -> dict[str, Any]:
         """Everything needed to continue bit for bit, the random numbers included."""
-        tensors = {name: getattr(self, f"_{name}").detach().clone() for name in ("noise", "bias", "delay", "fresh", "history")}
-        return tensors | {"silent": self._silent, "numbers": self.numbers.state_dict()}
+        tensors = {name: getattr(self, f"_{name}").detach().clone() for name in SAVED}
+        return tensors | {"silent": self._silent, "straight": self._straight, "numbers": self.numbers.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`; raises `TetherError` when it was saved for other sensors or another number of environments."""
-        for name in ("noise", "bias", "delay", "fresh", "history"):
+        for name in SAVED:
             current = getattr(self, f"_{name}")
             if name not in state or state[name].shape != current.shape:
                 raise TetherError(
                     f"this state was not saved by a sensor model with {self.num_envs} environments and sensors {', '.join(self.widths)}"
                 )
             setattr(self, f"_{name}", state[name].to(current.device, current.dtype, copy=True))
-        self._silent = state["silent"]
+        self._silent, self._straight = state["silent"], state["straight"]
         self.numbers.load_state_dict(state["numbers"])
         self._drawn = None
 
@@ -200,3 +229,13 @@ def rotated(quaternion: Tensor, vector: Tensor, product: Tensor) -> Tensor:
     """
     turned = torch.addmm(quaternion, (quaternion.unsqueeze(2) * vector.unsqueeze(1)).flatten(1), product)
     return turned * turned.square().sum(1, keepdim=True).rsqrt()
+
+
+def seen_from(turn: Tensor, vector: Tensor) -> Tensor:
+    """R(v)ᵀ x = x − v × (x − ½ v × x) for rotation vectors v and vectors x ``[n, 3]``. Off by |v|³/6 of |x|: below 1e-5 up to 2°."""
+    return vector - _cross(turn, vector - 0.5 * _cross(turn, vector))
+
+
+def _cross(left: Tensor, right: Tensor) -> Tensor:
+    (a, b, c), (x, y, z) = left.unbind(1), right.unbind(1)
+    return torch.stack([b * z - c * y, c * x - a * z, a * y - b * x], dim=1)

@@ -68,6 +68,7 @@ class Start(NamedTuple):
         push_m_s: sudden changes of the base's velocity in the world, one every `Task.push_every_s`, ``[num_envs, pushes, 3]``; after the
             last none follow. None for none.
         sensor_bias: constant errors by sensor name, as for ``sensor_noise``; what is not named has none. None for none at all.
+        sensor_turn: how the axes of a sensor that measures a vector are turned, by sensor name, rotation vectors ``[num_envs, 3]``, rad.
     """
 
     state: Signals
@@ -80,6 +81,7 @@ class Start(NamedTuple):
     sensor_delay_s: Tensor | None = None
     push_m_s: Tensor | None = None
     sensor_bias: Signals | None = None
+    sensor_turn: Signals | None = None
 
 
 @dataclass(frozen=True)

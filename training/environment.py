@@ -170,7 +170,7 @@ class Environment:
         start = self.episode
         self.simulator.begin(mask, start.state, start.parameters)
         delay = None if start.sensor_delay_s is None else (start.sensor_delay_s * self.task.rate_hz).round().long().flatten()
-        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=start.sensor_bias, delay=delay)
+        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=start.sensor_bias, turn=start.sensor_turn, delay=delay)
         self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
         self._disturb(mask)
         self._state = None

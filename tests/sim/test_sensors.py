@@ -91,6 +91,22 @@ def test_bias_is_constant_and_per_environment() -> None:
         np.testing.assert_allclose(rotation_vectors(readings[ORIENTATION], truth(2)[ORIENTATION]), [[0, 0, 0.02]] * 2, atol=1e-5)
 
 
+def test_vectors_are_seen_in_turned_axes() -> None:
+    """R(v)ᵀ x, against the matrix exponential, and only where and for whom it was asked."""
+    sensors, turn = model(2), torch.tensor([[0.02, -0.03, 0.01], [0.0, 0.0, 0.0]])
+    sensors.reset(everyone(2), turn={VELOCITY: turn})
+    seen, true = sensors.read(truth(2, 1.0)), truth(2, 1.0)
+    a, b, c = turn[0].double().tolist()
+    rotation = torch.linalg.matrix_exp(torch.tensor([[0.0, -c, b], [c, 0.0, -a], [-b, a, 0.0]], dtype=torch.float64))
+    np.testing.assert_allclose(seen[VELOCITY][0], rotation.T @ true[VELOCITY][0].double(), atol=2e-5)
+    assert torch.equal(seen[VELOCITY][1], true[VELOCITY][1])
+    assert torch.equal(seen[POSITION], true[POSITION])
+    sensors.reset(torch.tensor([True, False]))
+    assert torch.equal(sensors.read(true)[VELOCITY], true[VELOCITY])
+    with pytest.raises(TetherError, match="axes"):
+        sensors.reset(everyone(2), turn={ORIENTATION: turn})
+
+
 def test_reset_touches_only_masked_environments() -> None:
     sensors = model(3)
     sensors.reset(everyone(3), bias={POSITION: torch.full((3, 3), 0.5)})
@@ -125,7 +141,13 @@ def test_readings_pass_gradients_on() -> None:
 def test_state_dict_continues_bit_for_bit(tmp_path: Any) -> None:
     sensors, other = model(max_delay=2), model(max_delay=2, seed=5)
     noise = {name: torch.full((4, 1), 0.01) for name in sensors.widths}
-    sensors.reset(everyone(), noise=noise, bias={POSITION: torch.ones(4, 3)}, delay=torch.tensor([0, 1, 2, 1]))
+    sensors.reset(
+        everyone(),
+        noise=noise,
+        bias={POSITION: torch.ones(4, 3)},
+        turn={VELOCITY: torch.full((4, 3), 0.1)},
+        delay=torch.tensor([0, 1, 2, 1]),
+    )
     for step in range(3):
         sensors.read(truth(value=float(step)))
     torch.save(sensors.state_dict(), tmp_path / "sensors.pt")

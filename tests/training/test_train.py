@@ -28,7 +28,10 @@ from training.config import TrainConfig, changed, config_from_dict, preset
 from training.metrics import Metrics, Progress
 from training.train import Run, make_environment, train
 
-TINY = ("num_envs=8", "iterations=12", "checkpoint_every=2", "check_every=12", "check_from=0", "check_episodes=4", "ppo.horizon=4")
+TINY = (
+    *("threads=1", "num_envs=8", "ppo.horizon=4", "iterations=12"),
+    *("checkpoint_every=2", "check_every=12", "check_from=0", "check_episodes=4"),
+)
 LONGER = ("iterations=40", "check_every=40")
 DEADLINE_S = 120.0
 
@@ -143,14 +146,15 @@ def wait_for(what: Callable[[], bool], process: subprocess.Popen[Any]) -> None:
         time.sleep(0.002)
 
 
-def test_killed_five_times_it_equals_the_uninterrupted_run(whole: Path, tmp_path: Path) -> None:
-    """kill -9 at five random moments: after some checkpoints of each start, and then anywhere within the iterations that follow."""
+@pytest.mark.parametrize(("task", "wanted"), [("hover", 5), ("go2_velocity", 3)])
+def test_killed_again_and_again_it_equals_the_uninterrupted_run(task: str, wanted: int, tmp_path: Path) -> None:
+    """kill -9 at random moments: after some checkpoints of each start, and then anywhere within the iterations that follow."""
     run_dir, chance = tmp_path / "killed", random.Random(0)
     file, kills = run_dir / checkpoint.NAME, 0
-    words = command("hover", "--seed", "3", "--run-dir", str(run_dir), *TINY, *LONGER)
+    words = command(task, "--seed", "3", "--run-dir", str(run_dir), *TINY, *LONGER)
     expected = tmp_path / "expected"
-    assert main(["train", "hover", "--seed", "3", "--run-dir", str(expected), *TINY, *LONGER]) == 0
-    while kills < 5:
+    assert main(["train", task, "--seed", "3", "--run-dir", str(expected), *TINY, *LONGER]) == 0
+    while kills < wanted:
         process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for _ in range(chance.randint(1, 3)):
             before = stamp(file)

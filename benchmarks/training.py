@@ -29,7 +29,8 @@ from robots.errors import TetherError
 
 RESULTS = Path(__file__).parent / "results"
 EVALUATION_SEED = 20_000_003
-KEPT = ("success_rate", "success_interval", "crashes", "episodes", "suite_digest", "return_mean", "tracking_error", "tracking_rms")
+OUTCOME = ("success_rate", "success_interval", "crashes", "episodes", "suite_digest", "return_mean")
+KEPT = (*OUTCOME, "tracking_error", "tracking_rms", "measures")  # as far as there
 CURVE = ("env_steps", "return", "success", "check_success", "check_tracking_error")
 
 
@@ -42,8 +43,9 @@ def measure(task: str, algorithm: str, seed: int, options: argparse.Namespace, d
     trained = run("benchmarks.timed_train", str(clock), *words)
     spent = processor_s() - before
     run("cli", "export", str(run_dir), "-o", str(policy))
-    flight = ["--episodes", str(options.episodes), "--seed", str(EVALUATION_SEED + seed), "--suite", "full"]
-    flown = run("cli", "evaluate", str(policy), *flight)
+    flight = ["--episodes", str(options.episodes), "--seed", str(EVALUATION_SEED + seed)]
+    flown = {suite: run("cli", "evaluate", str(policy), *flight, "--suite", suite) for suite in ("full", *options.also)}
+    kept = {suite: {key: result[key] for key in KEPT if key in result} for suite, result in flown.items()}
     return {
         "task": task,
         "algorithm": algorithm,
@@ -58,7 +60,9 @@ def measure(task: str, algorithm: str, seed: int, options: argparse.Namespace, d
         "iterations": trained["iterations"],
         "check": trained["check"],
         "curve": curve(run_dir / "metrics.jsonl", clock),
-    } | {key: flown[key] for key in KEPT if key in flown}
+        **kept.pop("full"),
+        "also": kept,
+    }
 
 
 def curve(metrics: Path, clock: Path) -> dict[str, list[Any]]:
@@ -103,9 +107,11 @@ def measure_all(options: argparse.Namespace) -> list[dict[str, Any]]:
     options.output.mkdir(parents=True, exist_ok=True)
     results = []
     pairs = [(algorithm, seed) for seed in options.seeds for algorithm in options.algorithms]
-    with tempfile.TemporaryDirectory() as directory:
+    with tempfile.TemporaryDirectory() as passing:
+        directory = options.keep or Path(passing)
+        directory.mkdir(parents=True, exist_ok=True)
         for algorithm, seed in tqdm(pairs, desc=f"training {options.task}", disable=None):
-            results.append(measure(options.task, algorithm, seed, options, Path(directory)))
+            results.append(measure(options.task, algorithm, seed, options, directory))
             write_json(options.output / file_name(options.task, algorithm, seed), results[-1])
     print(f"wrote {len(results)} files to {options.output}")
     return results
@@ -118,6 +124,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument("--algorithms", nargs="+", default=["ppo"], metavar="NAME", help="ppo, shac, bptt (default ppo)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4], metavar="S", help="default 0 1 2 3 4")
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="of the evaluation (default 1000)")
+    parser.add_argument("--also", nargs="+", default=[], metavar="SUITE", help="evaluate on these too, beside full")
+    parser.add_argument("--keep", type=Path, metavar="DIR", help="keep runs and policies there")
     parser.add_argument("--device", default="cpu", metavar="NAME", help="of the training (default cpu)")
     parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for one JSON file a seed (benchmarks/results)")
     parser.add_argument("--plot", type=Path, metavar="FILE", help="draw success over wall time and over samples there")

@@ -63,9 +63,9 @@ def seeds_table(results: Sequence[Result]) -> str:
 
 
 def rms_text(result: Result) -> str:
-    """Mean RMS of the position error over the episodes that did not crash."""
+    """Mean RMS of the tracking error over the episodes that did not crash, in the task's unit."""
     mean = result.get("tracking_rms", {}).get("mean")
-    return "–" if mean is None else f"{100.0 * mean:.1f} cm"
+    return "–" if mean is None else f"{mean:.3f}"
 
 
 def summary_table(results: Sequence[Result]) -> str:
@@ -76,7 +76,7 @@ def summary_table(results: Sequence[Result]) -> str:
         ("of it compiling", lambda result: result["compile_time_s"], "{:.1f} s"),
         ("processor time", lambda result: result["processor_time_s"], "{:.1f} s"),
         ("control steps", lambda result: result["env_steps"] / 1e6, "{:.2f} M"),
-        ("RMS", lambda result: _scaled(result.get("tracking_rms", {}).get("mean"), 100.0), "{:.1f} cm"),
+        ("RMS", lambda result: result.get("tracking_rms", {}).get("mean"), "{:.3f}"),
     ]
     heads = ["algorithm", "seeds", *(name for name, _, _ in columns), "return, interquartile mean"]
     lines = ["| " + " | ".join(heads) + " |", "|---" * len(heads) + "|"]
@@ -91,10 +91,6 @@ def summary_table(results: Sequence[Result]) -> str:
         cells.append(f"{interquartile_mean(returns):.1f} ({low_return:.1f} – {high_return:.1f})")
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines)
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else factor * value
 
 
 def text(results: Sequence[Result]) -> str:

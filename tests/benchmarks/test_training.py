@@ -77,8 +77,8 @@ def test_tables_have_a_row_a_seed_and_a_row_an_algorithm() -> None:
 
 def test_rms_is_shown_where_the_evaluation_has_it() -> None:
     text = training_report.text([made_up(task="track", tracking_rms={"mean": 0.034}), made_up(seed=1, tracking_rms={"episodes": 0})])
-    assert "| 3.4 cm |" in text
-    assert "3.4 cm (3.4 cm – 3.4 cm)" in text
+    assert "| 0.034 |" in text
+    assert "0.034 (0.034 – 0.034)" in text
 
 
 def test_the_stored_results_are_readable(capsys: pytest.CaptureFixture[str]) -> None:

@@ -77,6 +77,7 @@ FULL = VelocitySuite(
     attitude_noise_rad=0.01,
 )
 UNSEEN = replace(FULL, name="unseen", friction=(0.25, 0.25), payload_kg=5.0, delay_s=(0.03, 0.03), push_m_s=1.2, weak_motor=0.7)
+IDLE = replace(FULL, name="idle", idle=1.0, push_m_s=0.0)  # asked to stand still, and left alone
 TRAINING = replace(
     FULL,
     name="training",

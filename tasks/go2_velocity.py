@@ -38,6 +38,7 @@ The trot's phase in 0…1, joint positions and velocities of the two steps befor
 | `tilt` | −2 (up_x² + up_y²) |
 | `height` | −20 (height − 0.30 m)² |
 | `posture` | −0.05 Σ (q − stand)², −0.5 Σ while nothing is asked; of hips −0.3 Σ |
+| `still` | −0.5 Σ min(q̇², 0.25) while nothing is asked |
 | `smoothness` | −0.2 Σ (change of target, over its range)² |
 | `torque`, `power` | −1e-4 Σ τ², −5e-4 Σ |τ q̇| |
 | `fall` | −1 once |
@@ -63,7 +64,7 @@ from robots.errors import TetherError
 from robots.go2 import go2
 from robots.signals import Command
 from tasks.draw import Draw
-from tasks.go2_suites import FULL, NOMINAL, TRAINING, UNSEEN, VelocitySuite
+from tasks.go2_suites import FULL, IDLE, NOMINAL, TRAINING, UNSEEN, VelocitySuite
 from tasks.rotation import from_yaw_tilt, rotation_matrix, to_body
 from tasks.symmetry import Mirror, reflection
 from tasks.task import Memory, Signals, Start, Task, Transition
@@ -97,11 +98,12 @@ class Go2Velocity(Task):
     clock = "joint_state"
     sensors = (ORIENTATION, RATES, JOINTS, SPEEDS)
     commands = COMMANDS
-    suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, UNSEEN)}
+    suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, UNSEEN, IDLE)}
     training_suite = TRAINING
     push_every_s = 4.0
     presets: ClassVar = {
         "ppo": {
+            "physics_dt": 0.01,
             "num_envs": 640,
             "iterations": 550,
             "threads": 2,
@@ -115,7 +117,7 @@ class Go2Velocity(Task):
                 "discount": 0.99,
                 "trace": 0.95,
                 "learning_rate": 1e-3,
-                "target_kl": 0.012,
+                "target_kl": 0.02,
                 "initial_std": 0.4,
                 "entropy_coefficient": 0.003,
                 "entropy_iterations": 600,
@@ -215,6 +217,7 @@ class Go2Velocity(Task):
             "tilt": -2.0 * up[:, :2].square().sum(1),
             "height": -20.0 * (state[POSITION][:, 2] - self.height_m).square(),
             "posture": -torch.where(moving, 0.05, 0.5) * bent - 0.3 * splayed,
+            "still": -torch.where(moving, 0.0, 0.5) * state[SPEEDS].square().clamp(max=0.25).sum(1),
             "smoothness": -0.2 * change.square().sum(1),
             "torque": -1e-4 * state[TORQUES].square().sum(1),
             "power": -5e-4 * power(state),
@@ -253,10 +256,12 @@ class Go2Velocity(Task):
         change = target_change(transition) * self.rate_hz
         return {
             "yaw_error_rad_s": (state[RATES][:, 2:] - command[TURN]).abs()[:, 0],
+            "joint_speed_rad_s": state[SPEEDS].square().mean(1).sqrt(),
             "target_rate_rad_s": change.square().mean(1).sqrt(),
             "torque_n_m": state[TORQUES].square().mean(1).sqrt(),
             "power_w": power(state),
             "foot_impact_n": force_up(state).amax(1),
+            "feet_on_ground": torch.where(state[CONTACTS], 1.0, 0.0).sum(1),
             "foot_slip_m_s": torch.where(state[CONTACTS], foot_speed(state), 0.0).amax(1),
         }
 
@@ -314,6 +319,7 @@ class Go2Velocity(Task):
         yaw, none = draw.uniform(-math.pi, math.pi), torch.zeros(num_envs, device=draw.device)
         stand = torch.tensor(self.robot.stand, device=draw.device)
         joints = len(self.robot.joints)
+        askew = draw.uniform(-suite.misalignment_rad, suite.misalignment_rad, 3)  # of the IMU, whose gyro and attitude err alike
         height = torch.full((num_envs, 1), self.start_height_m, device=draw.device)
         return Start(
             state={
@@ -331,9 +337,10 @@ class Go2Velocity(Task):
                 SPEEDS: torch.full((num_envs, joints), suite.joint_velocity_noise_rad_s, device=draw.device),
             },
             sensor_bias={
-                ORIENTATION: draw.uniform(-suite.misalignment_rad, suite.misalignment_rad, 3),
+                ORIENTATION: askew,
                 JOINTS: draw.uniform(-suite.encoder_bias_rad, suite.encoder_bias_rad, joints),
             },
+            sensor_turn={RATES: askew},
             reference={"commands": commands},
             push_m_s=pushes if suite.push_m_s else None,
         )

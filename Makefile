@@ -18,7 +18,7 @@ $(VENV)/.installed: $(PROJECT) constraints.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing into $(VENV)"
 	@$(PIP) install -c constraints.txt hatchling editables setuptools  # before what they build, for lack of isolation
-	@$(PIP) install -c constraints.txt --no-build-isolation -e packaging/robot -e '.[ros,dev]'
+	@$(PIP) install -c constraints.txt --no-build-isolation -e packaging/robot -e '.[ros,warp,dev]'
 	@touch $@
 
 # The robot distribution on the oldest Python and packages it supports; skipped, with a word, where there is no Python 3.10.

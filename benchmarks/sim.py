@@ -74,7 +74,7 @@ def loop(
     return Case(advance, synchroniser(sim.device), num_envs, substeps, describe(sim) | {"robot": robot.name})
 
 
-INTEGRATORS = {"torch": "rk4", "mujoco_cpu": "implicitfast"}
+INTEGRATORS = {"torch": "rk4", "mujoco_cpu": "implicitfast", "mujoco_warp": "implicitfast"}
 
 
 def describe(sim: Simulator) -> dict[str, Any]:

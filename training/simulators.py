@@ -10,7 +10,11 @@ from robots.errors import unknown
 from sim.simulator import Simulator
 from tasks.task import Task
 
-SIMULATORS = {"torch": "sim.quadrotor:QuadrotorSimulator", "mujoco_cpu": "sim.mujoco_cpu.simulator:MujocoCpuSimulator"}
+SIMULATORS = {
+    "torch": "sim.quadrotor:QuadrotorSimulator",
+    "mujoco_cpu": "sim.mujoco_cpu.simulator:MujocoCpuSimulator",
+    "mujoco_warp": "sim.mujoco_warp.simulator:MujocoWarpSimulator",
+}
 AUTO = "auto"  # the default engine of the robot's kind
 
 

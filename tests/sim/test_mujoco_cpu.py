@@ -12,8 +12,8 @@ import torch
 
 from robots.go2 import go2
 from sim.fused import fuse
-from sim.mujoco_cpu.model import Terrain, build
-from tests.sim.walkers import STAND, WEIGHT, everyone, everything, explicit_torque, plain, randomised, simulator, stand, targets
+from sim.mujoco.model import Terrain, build
+from tests.sim.walkers import BOUNDS, STAND, WEIGHT, everyone, everything, explicit_torque, plain, randomised, simulator, stand, targets
 
 
 def test_signals_are_those_of_the_robot_and_within_their_bounds() -> None:
@@ -33,7 +33,7 @@ def test_steps_are_those_of_plain_mujoco() -> None:
     mujoco.mj_forward(model, data)
     for command in targets(1, 25):
         sim.step(command.expand(3, -1))
-        data.ctrl[:] = command[0].double().numpy().clip(*sim._bounds)
+        data.ctrl[:] = command[0].double().numpy().clip(*BOUNDS)
         for _ in range(4):
             mujoco.mj_step(model, data)
     for qpos, qvel in zip(sim.batch.qpos, sim.batch.qvel, strict=True):
@@ -108,7 +108,7 @@ def test_a_delay_of_whole_sub_steps_is_exact(late: int) -> None:
     sim.reset(everyone(sim), {})
     mujoco.mj_forward(model, data)
     commands = targets(1, 10)
-    held = [np.array(go2.stand)] * late + [c[0].double().numpy().clip(*sim._bounds) for c in commands for _ in range(4)]
+    held = [np.array(go2.stand)] * late + [c[0].double().numpy().clip(*BOUNDS) for c in commands for _ in range(4)]
     for step, command in enumerate(commands):
         sim.step(command)
         for control in held[4 * step : 4 * step + 4]:
@@ -123,8 +123,8 @@ def test_jitter_moves_single_commands_and_never_swaps_them() -> None:
     sim.reset(everyone(sim), {})
     delays = []
     for level in range(1, 21):
-        command = np.full((64, 12), float(level))
-        control = sim._latency.targets(command, np.full(64, 0.01), np.full(64, 0.01))[:, :, 0]
+        command, late = torch.full((64, 12), float(level)).double(), torch.full((64,), 0.01).double()
+        control = sim._latency.targets(command, late, late)[:, :, 0]
         assert (np.diff(control, axis=1) >= 0.0).all(), "a newer command never gives way to an older one"
         delays.append(sim._latency.delays[0])
     drawn = np.concatenate(delays)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from robots.go2 import go2
-from sim.mujoco_cpu.inertia import combined, principal, quaternions
-from sim.mujoco_cpu.parameters import BOUNDS, PAYLOAD_AT_M
+from sim.mujoco.inertia import combined, diagonalised, principal, quaternions
+from sim.mujoco.parameters import BOUNDS, PAYLOAD_AT_M
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import STAND, WEIGHT, everyone, everything, explicit_torque, randomised, simulator, stand, targets
 
@@ -157,11 +157,14 @@ def test_one_column_serves_all_joints() -> None:
 
 
 def test_combined_inertia_is_that_of_two_points() -> None:
-    total, centre, moments, axes = combined(np.array([2.0]), np.zeros((1, 3)), np.zeros((1, 3, 3)), np.array([2.0]), np.array([0, 0, 1.0]))
+    two = torch.tensor([2.0], dtype=torch.float64)
+    at = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64)
+    total, centre, inertia = combined(two, torch.zeros(1, 3).double(), torch.zeros(1, 3, 3).double(), two, at)
     assert total[0] == 4.0
     np.testing.assert_allclose(centre, [[0.0, 0.0, 0.5]])
+    moments, axes = diagonalised(inertia)
     np.testing.assert_allclose(np.sort(moments[0]), [0.0, 1.0, 1.0], atol=1e-12)
-    np.testing.assert_allclose(principal(moments[0], axes[0]), np.diag([1.0, 1.0, 0.0]), atol=1e-12)
+    np.testing.assert_allclose(principal(moments[0].numpy(), axes[0].numpy()), np.diag([1.0, 1.0, 0.0]), atol=1e-12)
 
 
 def test_quaternions_of_rotations() -> None:
@@ -171,5 +174,5 @@ def test_quaternions_of_rotations() -> None:
     rotations = np.empty((24, 9))
     for row, quaternion in zip(rotations, expected, strict=True):
         mujoco.mju_quat2Mat(row, quaternion)
-    found = quaternions(rotations.reshape(-1, 3, 3))
+    found = quaternions(torch.from_numpy(rotations.reshape(-1, 3, 3))).numpy()
     np.testing.assert_allclose(np.abs((found * expected).sum(1)), 1.0, atol=1e-12)

@@ -13,8 +13,8 @@ import torch
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
 from robots.go2 import go2
-from sim.mujoco_cpu import memory
-from sim.mujoco_cpu.model import Terrain
+from sim.mujoco import memory
+from sim.mujoco.model import Terrain
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import everyone, simulator
 

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from robots.go2 import go2
-from sim.mujoco_cpu.model import build
+from sim.mujoco.model import build
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 
 WEIGHT = go2.mass_kg * 9.81
 STAND = torch.tensor([go2.stand])
+BOUNDS = tuple(np.array(side) for side in (go2.actuation("joint_position")[0].lower, go2.actuation("joint_position")[0].upper))
 
 
 def simulator(num_envs: int = 1, **options: object) -> MujocoCpuSimulator:

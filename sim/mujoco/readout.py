@@ -52,6 +52,6 @@ class Readout:
         return found | {name: found[name] > 0.0 for name in self.flags}
 
 
-def empty(size: int, num_envs: int) -> Tensor:
+def empty(size: int, num_envs: int, device: torch.device) -> Tensor:
     """Rows ``[num_envs, size]`` with environments next to each other in memory, as kernels like them."""
-    return torch.zeros(size, num_envs).t()
+    return torch.zeros(size, num_envs, device=device).t()

@@ -11,7 +11,7 @@ LEFT = 0.8  # of what is available; the rest is for learning
 
 
 def needed(model: mujoco.MjModel, substeps: int) -> int:
-    """Bytes of one environment: its state and readings, targets of a period, and every model field that parameters make its own."""
+    """Bytes of one environment in MuJoCo's batch: state, readings, targets of a period, and model fields that parameters make its own."""
     state = mujoco.mj_stateSize(model, mujoco.mjtState.mjSTATE_INTEGRATION)
     numbers = COPIES * (state + model.nsensordata + model.nu) + 4 * substeps * model.nu
     fields = 3 * model.ngeom + 10 * model.nu + 2 * model.nu + 2 * model.nv
@@ -31,9 +31,8 @@ def available() -> int | None:
     return None
 
 
-def check(model: mujoco.MjModel, num_envs: int, substeps: int) -> None:
-    """Refuse more environments than memory holds."""
-    each, room = needed(model, substeps), available()
+def check(num_envs: int, each: int, room: int | None) -> None:
+    """Refuse more environments, of ``each`` bytes, than there is ``room`` for."""
     if room is not None and num_envs * each > LEFT * room:
         most = int(LEFT * room) // each
         raise TetherError(

@@ -1,0 +1,1 @@
+"""Legged robots in MuJoCo, whichever of its engines steps them."""

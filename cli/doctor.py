@@ -118,6 +118,14 @@ def mujoco() -> Finding:
     return Finding("mujoco", "ok", mujoco.__version__)
 
 
+def warp() -> Finding:
+    """MuJoCo Warp's version."""
+    versions = {name: _version(name) for name in ("mujoco-warp", "warp-lang")}
+    if not all(versions.values()):
+        return Finding("mujoco_warp", "warn", "not installed", "only --sim mujoco_warp needs it: pip install 'tether[warp]'")
+    return Finding("mujoco_warp", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
 def compiler() -> Finding:
     """A C++ compiler, for packages that come without a wheel."""
     path = next((found for name in (os.environ.get("CXX", ""), "g++", "clang++", "c++") if name and (found := shutil.which(name))), None)
@@ -232,6 +240,7 @@ CHECKS = (
     _guarded("onnxruntime", onnxruntime),
     _guarded("torch", torch),
     _guarded("mujoco", mujoco),
+    warp,
     compiler,
     ros,
     middleware,

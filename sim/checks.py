@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import Tensor
@@ -41,3 +41,12 @@ def check_shape(value: Tensor, shape: tuple[int, int], name: str) -> None:
     """Refuse what is not ``shape`` (environments, width)."""
     if value.shape != shape:
         raise TetherError(f"{name} has shape {list(value.shape)}; expected {list(shape)} (environments, width)")
+
+
+def refuse(mask: Tensor, bad: Mapping[str, Tensor]) -> None:
+    """Raise the first complaint of those about environments in ``mask`` ``[num_envs]`` that are ``bad`` ``[num_envs]``; looks once."""
+    if not bad or not (torch.stack(list(bad.values())) & mask).any():
+        return
+    for complaint, wrong in bad.items():
+        if (wrong & mask).any():
+            raise TetherError(f"{complaint} in environments {(wrong & mask).nonzero().flatten()[:8].tolist()}")

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from robots.description import LeggedRobot, Robot
 from robots.errors import TetherError, unknown
-from sim.checks import check_mask, check_names, check_shape, substeps
+from sim.checks import check_mask, check_names, check_shape, refuse, substeps
 from sim.devices import available_device
-from sim.mujoco import parameters
 from sim.mujoco.latency import Latency
 from sim.mujoco.model import Terrain, build
 from sim.mujoco.readout import Readout, empty, state_widths
 from sim.mujoco.rest import rest
+from sim.mujoco.values import Values
 from sim.mujoco.wrench import Wrench
 from sim.simulator import Simulator
 
@@ -81,9 +81,7 @@ class LeggedSimulator(Simulator):
         self._readout, self._widths = Readout(self.robot), state_widths(self.robot)
         self._rest = {name: self._numbers(value) for name, value in rest(self.robot, self.model).items()}
         self._latency = Latency(num_envs, self._numbers(target.safe), control_dt, self.substeps, seed)
-        self._nominal = {name: self._numbers(value) for name, value in parameters.nominal(self.robot, self.model).items()}
-        self._values = {name: value.repeat(num_envs, 1) for name, value in self._nominal.items()}
-        self._told = self._packed()
+        self._values = Values(self.robot, self.model, num_envs, self.device, self.engine)
         self._views = self._connect()
         self._wrench = Wrench(self._views.applied)
         self._rows = empty(self._readout.size, num_envs, self.device)
@@ -229,12 +227,7 @@ class LeggedSimulator(Simulator):
 
     def parameters(self) -> dict[str, Tensor]:
         """See `Simulator.parameters`."""
-        widths = [value.shape[1] for value in self._values.values()]
-        return dict(zip(self._values, self._told.split(widths, dim=1), strict=True))
-
-    def _packed(self) -> Tensor:
-        """All parameters as rows, float32."""
-        return torch.cat([value.t() for value in self._values.values()]).float().t()
+        return self._values.told()
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.randomize`; a factor or value of every joint may be one column for all.
@@ -245,28 +238,14 @@ class LeggedSimulator(Simulator):
         check_mask(mask, self.num_envs)
         if not parameters or self._nobody(mask):
             return
-        self._values |= self._asked(mask, parameters)
-        self._told = self._packed()
+        self._values.take(mask, parameters)
         self._write(mask, set(parameters))
-
-    def _asked(self, mask: Tensor, asked: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """Checked values where ``mask`` is set, the present ones elsewhere."""
-        check_names(asked, parameters.BOUNDS, f"parameter of the engine {self.engine}")
-        new, bad = {}, {}
-        for name, value in asked.items():
-            if value.shape != (self.num_envs, 1):
-                check_shape(value, (self.num_envs, len(self._nominal[name])), name)
-            double, (low, high) = self._double(value), parameters.BOUNDS[name]
-            bad[f"parameter {name!r} is outside {low:g}…{high:g}"] = ~(double.isfinite() & (double > low) & (double < high)).all(1)
-            new[name] = torch.where(mask.unsqueeze(1), double, self._values[name])
-        refuse(mask, bad)
-        return new
 
     # --- saving ---
 
     def state_dict(self) -> dict[str, Any]:
         """See `Simulator.state_dict`; MuJoCo's state with everything around it."""
-        values = {name: value.clone() for name, value in self._values.items()}
+        values = {name: value.clone() for name, value in self._values.present.items()}
         saved = {"state": self._saved(), "rows": self._rows.clone(), "parameters": values}
         return saved | {"latency": self._latency.state_dict(), "torque_in_base": self._wrench.saved()}
 
@@ -274,8 +253,7 @@ class LeggedSimulator(Simulator):
         """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another kind, size, robot or rate saved it."""
         if set(state) != {"state", "rows", "parameters", "latency", "torque_in_base"} or state["state"].shape != self._saved().shape:
             raise TetherError(f"this state is not of the engine {self.engine} with {self.num_envs} environments of {self.robot.name}")
-        new = {name: self._double(value) for name, value in state["parameters"].items()}
-        self.randomize(self._everyone, {name: value for name, value in new.items() if not torch.equal(value, self._values[name])})
+        self.randomize(self._everyone, self._values.changed_by(state["parameters"]))
         self._latency.load_state_dict(state["latency"])
         self._load(state["state"].to(self.device))
         self._wrench.load(state["torque_in_base"])
@@ -297,12 +275,3 @@ class LeggedSimulator(Simulator):
     def _nobody(self, mask: Tensor) -> bool:
         """Whether there is nothing to do; on a GPU asking costs more than doing it for nobody."""
         return self.device.type == "cpu" and not mask.any()
-
-
-def refuse(mask: Tensor, bad: Mapping[str, Tensor]) -> None:
-    """Raise the first complaint of those about environments in ``mask`` ``[num_envs]`` that are ``bad`` ``[num_envs]``; looks once."""
-    if not bad or not (torch.stack(list(bad.values())) & mask).any():
-        return
-    for complaint, wrong in bad.items():
-        if (wrong & mask).any():
-            raise TetherError(f"{complaint} in environments {(wrong & mask).nonzero().flatten()[:8].tolist()}")

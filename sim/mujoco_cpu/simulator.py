@@ -84,7 +84,7 @@ class MujocoCpuSimulator(LeggedSimulator):
         """A field becomes every environment's own when it is first asked for."""
         ids = _ids(mask)
         chosen = torch.from_numpy(ids)
-        for field, at, value in self._fields.changes(changed, {name: value[chosen] for name, value in self._values.items()}):
+        for field, at, value in self._fields.changes(changed, {name: value[chosen] for name, value in self._values.present.items()}):
             self.batch.expand(field)[(ids, *at)] = value.numpy()
         if changed & parameters.DERIVED:
             self.batch.set_const(ids)

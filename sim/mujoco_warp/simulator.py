@@ -71,11 +71,11 @@ class MujocoWarpSimulator(LeggedSimulator):
         self._step = backend.Recorded(self._control_step, self.device)
         self._forward = backend.Recorded(lambda: mjw.forward(self.warp_model, self.data), self.device)
         self._constants = backend.Recorded(self._derive, self.device)
-        fields = {name: wp.to_torch(getattr(self.warp_model, name)) for name in FIELDS}
         self._state = {name: wp.to_torch(getattr(self.data, name)) for name in STATE}
+        self._model_fields = {name: wp.to_torch(getattr(self.warp_model, name)) for name in FIELDS}
         self._fields = parameters.Fields(self.robot, self.model, self.device, self._diagonalised)
-        self._model_fields = fields
-        self._write(torch.ones(self.num_envs, dtype=torch.bool), set(self._values))  # from here on they follow from the parameters alone
+        everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
+        self._write(everyone, set(self._values.present))  # from here on they follow from the parameters alone
         torque, sensors = wp.to_torch(self.data.actuator_force), wp.to_torch(self.data.sensordata)
         applied = self._state["xfrc_applied"][:, self.model.body(self.robot.base).id]
         return Views(self._state["qpos"], self._state["qvel"], torque, sensors, applied)
@@ -140,7 +140,7 @@ class MujocoWarpSimulator(LeggedSimulator):
 
     def _write(self, mask: Tensor, changed: set[str]) -> None:
         """For everybody, where nothing changed too: they are functions of the parameters."""
-        for field, at, value in self._fields.changes(changed, self._values):
+        for field, at, value in self._fields.changes(changed, self._values.present):
             self._model_fields[field][(slice(None), *at)].copy_(value)
         if changed & parameters.DERIVED:
             self._constants()

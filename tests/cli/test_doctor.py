@@ -22,7 +22,7 @@ def findings(tmp_path, capsys):
 
 def test_it_looks_at_everything(findings):
     found = findings()
-    assert {"tether", "names", "numpy", "onnxruntime", "torch", "compiler"} <= found.keys()
+    assert {"tether", "names", "numpy", "onnxruntime", "torch", "mujoco_warp", "compiler"} <= found.keys()
     assert {"ros", "rmw", "clock", "real time", "governor", "disk"} <= found.keys()
     for item in found.values():
         assert item["status"] in ("ok", "warn", "fail")
@@ -43,6 +43,12 @@ def test_it_warns_when_ros_is_missing(findings, monkeypatch):
     assert found["ros"]["status"] == "warn"
     assert "tether[ros]" in found["ros"]["remedy"]
     assert found["rmw"]["status"] in ("ok", "warn")
+
+
+def test_it_warns_when_an_engine_is_missing(monkeypatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: "")
+    assert doctor.warp().status == "warn"
+    assert "tether[warp]" in doctor.warp().remedy
 
 
 def test_it_warns_without_a_compiler(monkeypatch):

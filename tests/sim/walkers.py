@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from robots.go2 import go2
+from sim.mujoco.legged import LeggedSimulator
 from sim.mujoco.model import build
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 
@@ -20,11 +21,11 @@ def simulator(num_envs: int = 1, **options: object) -> MujocoCpuSimulator:
     return MujocoCpuSimulator(go2, num_envs, **options)  # type: ignore[arg-type]
 
 
-def everyone(sim: MujocoCpuSimulator) -> Tensor:
+def everyone(sim: LeggedSimulator) -> Tensor:
     return torch.ones(sim.num_envs, dtype=torch.bool)
 
 
-def stand(sim: MujocoCpuSimulator, steps: int) -> dict[str, Tensor]:
+def stand(sim: LeggedSimulator, steps: int) -> dict[str, Tensor]:
     """What there is to see after standing for ``steps`` control steps."""
     for _ in range(steps):
         sim.step(STAND.expand(sim.num_envs, -1))
@@ -53,7 +54,7 @@ def randomised(num_envs: int = 5, seed: int = 0) -> MujocoCpuSimulator:
     return sim
 
 
-def everything(sim: MujocoCpuSimulator) -> Tensor:
+def everything(sim: LeggedSimulator) -> Tensor:
     return torch.cat([value.float() for value in sim.privileged().values()], dim=1)
 
 

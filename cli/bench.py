@@ -24,6 +24,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 512, 4096], metavar="N", help="environments (default: 1 512 4096)")
     parser.add_argument("--robot", metavar="NAME", help="which robot (default: crazyflie, for env the task's)")
     parser.add_argument("--task", metavar="NAME", help="for env: whose environment (default: hover)")
+    parser.add_argument("--sim", default="auto", metavar="ENGINE", help="simulator (default: auto, by the kind of robot)")
     parser.add_argument("--actuation", metavar="MODE", help="for sim: actuation mode (default: the robot's first)")
     parser.add_argument("--control-dt", type=float, metavar="S", help="control period (default: 0.01 s, on legs 0.02 s)")
     parser.add_argument("--physics-dt", type=float, metavar="S", help="physics sub-step (default: the simulator's choice)")
@@ -61,7 +62,7 @@ def _measure(args: argparse.Namespace, num_envs: int) -> dict[str, Any]:
     from robots import registry
     from robots.errors import TetherError
 
-    shared = {name: getattr(args, name) for name in ("physics_dt", "device", "seconds", "seed")}
+    shared = {name: getattr(args, name) for name in ("physics_dt", "device", "seconds", "seed")} | {"engine": args.sim}
     if args.what == "sim":
         if args.task is not None:
             raise TetherError("tether bench sim has no task; leave --task out, or measure tether bench env")

@@ -1,4 +1,4 @@
-"""``tether evaluate``: fly a policy file on a task's suite and report success with intervals."""
+"""``tether evaluate``: fly a policy file on a task's suite and report success with intervals; several files or engines: as a table."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ if TYPE_CHECKING:
     from cli.main import Result
     from deploy.policy import Policy
 
-HELP = "Fly a policy file on a task's suite, through the runtime of the robot, and report success with intervals."
+HELP = (
+    "Fly a policy file on a task's suite, through the runtime of the robot, and report success with intervals. Several files, or several "
+    "engines after --sim, give a table of all of them on the same episodes, and how far each engine is from the first."
+)
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
-    parser.add_argument("policy", type=Path, metavar="POLICY.onnx", help="the policy file")
+    parser.add_argument("policy", type=Path, nargs="+", metavar="POLICY.onnx", help="the policy file, or several")
     parser.add_argument("--episodes", type=int, default=1000, metavar="N", help="how many to fly (default: 1000)")
     parser.add_argument("--suite", default="full", help="nominal, full, unseen, or another of the task's (default: full)")
-    parser.add_argument("--sim", default="auto", metavar="ENGINE", help="simulator (default: auto, by the kind of robot)")
+    parser.add_argument(
+        "--sim", nargs="+", default=["auto"], metavar="ENGINE", help="simulator, or several (default: auto, by the kind of robot)"
+    )
     parser.add_argument(
         "--video", type=Path, metavar="FILE", help="draw the first episodes to FILE: .png for a picture, .gif for an animation"
     )
@@ -34,14 +39,16 @@ def run(args: argparse.Namespace) -> Result:
     from deploy.policy import Policy
     from training.evaluate import evaluate
 
-    policy = Policy.load(args.policy)
+    if len(args.policy) > 1 or len(args.sim) > 1:
+        return _transfer(args)
+    policy = Policy.load(args.policy[0])
     recorder = _recorder(args.video, policy)
     result = evaluate(
         policy,
         suite=args.suite,
         episodes=args.episodes,
         seed=args.seed,
-        simulator=args.sim,
+        simulator=args.sim[0],
         device=args.device,
         observer=recorder,
         progress=True,
@@ -55,6 +62,21 @@ def run(args: argparse.Namespace) -> Result:
             f"{result['task']} {result['suite']}: {result['success_rate']:.1%} of {result['episodes']} episodes",
         )
         print(f"wrote {args.video}")
+    return Result(result)
+
+
+def _transfer(args: argparse.Namespace) -> Result:
+    """Every file on every engine."""
+    from cli.main import Result
+    from deploy.policy import Policy
+    from robots.errors import TetherError
+    from training import transfer
+
+    if args.video is not None:
+        raise TetherError("--video draws one policy on one engine; name one of each, or leave --video out")
+    settings = {"suite": args.suite, "episodes": args.episodes, "seed": args.seed, "progress": True}
+    result = transfer.transfer([Policy.load(path) for path in args.policy], args.sim, device=args.device, **settings)
+    print(transfer.report(result))
     return Result(result)
 
 

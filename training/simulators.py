@@ -16,11 +16,25 @@ SIMULATORS = {
     "mujoco_warp": "sim.mujoco_warp.simulator:MujocoWarpSimulator",
 }
 AUTO = "auto"  # the default engine of the robot's kind
+ON_CPU = {"mujoco_cpu"}  # runs nowhere else
 
 
 def engine_for(name: str, robot: Robot) -> str:
     """``name``, or the default engine for ``robot`` where that is `AUTO`."""
     return name if name != AUTO else "torch" if isinstance(robot, Quadrotor) else "mujoco_cpu"
+
+
+def engine_class(name: str) -> Any:
+    """The class behind the engine ``name``; raises `TetherError` for an unknown one."""
+    if name not in SIMULATORS:
+        raise unknown("simulator", name, list(SIMULATORS))
+    module, kind = SIMULATORS[name].split(":")
+    return getattr(importlib.import_module(module), kind)
+
+
+def device_for(name: str, device: str) -> str:
+    """``device``, or the CPU where the engine ``name`` runs only there."""
+    return "cpu" if name in ON_CPU else device
 
 
 def make(name: str, robot: Robot, num_envs: int, **options: Any) -> Simulator:
@@ -29,11 +43,7 @@ def make(name: str, robot: Robot, num_envs: int, **options: Any) -> Simulator:
     Raises:
         TetherError: for an unknown engine, or one that cannot simulate this robot.
     """
-    name = engine_for(name, robot)
-    if name not in SIMULATORS:
-        raise unknown("simulator", name, list(SIMULATORS))
-    module, kind = SIMULATORS[name].split(":")
-    simulator: Simulator = getattr(importlib.import_module(module), kind)(robot, num_envs, **options)
+    simulator: Simulator = engine_class(engine_for(name, robot))(robot, num_envs, **options)
     return simulator
 
 

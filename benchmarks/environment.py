@@ -38,17 +38,18 @@ def loop(
     robot: str | None = None,
     rate_hz: float | None = None,
     physics_dt: float | None = None,
+    engine: str = AUTO,
     device: str = "cpu",
     seed: int = 0,
 ) -> Case:
-    """A task's environment at ``rate_hz`` (its own by default) on its robot's engine."""
+    """A task's environment at ``rate_hz`` (its own by default)."""
     task: Task = registry.load(registry.TASKS, task_name)(registry.robot(robot) if robot else None)
     if rate_hz is not None:
         if not rate_hz > 0.0:
             raise TetherError(f"the control rate is {rate_hz:g} Hz; give a positive one")
         task.rate_hz = rate_hz
     mode, control_dt = task.actuation_mode, 1.0 / task.rate_hz
-    sim = make(AUTO, task.robot, num_envs, actuation_mode=mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
+    sim = make(engine, task.robot, num_envs, actuation_mode=mode, control_dt=control_dt, physics_dt=physics_dt, device=device)
     pilot = RandomPilot(Environment(task, sim, suite=task.suite(SUITE), seed=seed), seed)
     info = {"task": task.name, "suite": SUITE, "robot": task.robot.name, "rate_hz": task.rate_hz}
     return Case(pilot.advance, synchroniser(sim.device), num_envs, round(control_dt / sim.physics_dt), describe(sim) | info)

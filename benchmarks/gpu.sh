@@ -40,9 +40,11 @@ step() {
 if [ "$device" = cpu ]; then
     provider=cpu
     sizes="512 4096 65536"
+    legs="16 64"
 else
     provider=cuda
     sizes="512 4096 65536 262144 1048576"
+    legs="1024 4096 16384"
     step device nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader
     step tests python -m pytest -m gpu
 fi
@@ -51,6 +53,8 @@ episodes=1000
 short=""
 if [ -n "$quick" ]; then
     sizes="512 4096"
+    legs=16
+    [ "$device" = cpu ] || legs=4096
     seconds=0.2
     episodes=20
     short="num_envs=64 iterations=2 check_every=0"
@@ -63,6 +67,18 @@ step bench_cpu tether bench sim --device cpu --num-envs 4096 --seconds "$seconds
 step bench_sim tether bench sim --device "$device" --num-envs $sizes --seconds "$seconds" --json "$out/bench_sim_$device.json"
 # shellcheck disable=SC2086
 step bench_env tether bench env --device "$device" --num-envs $sizes --seconds "$seconds" --json "$out/bench_env_$device.json"
+
+# Legs on MuJoCo Warp: the engine over its bare graph, the task around it, and one policy on both engines.
+rounds=9
+[ -z "$quick" ] || rounds=2
+# shellcheck disable=SC2086
+step legged python -m benchmarks.legged --sim mujoco_warp --device "$device" --num-envs $legs --rounds "$rounds" --seconds "$seconds" \
+    --json "$out/legged_warp_$device.json"
+# shellcheck disable=SC2086
+step bench_legs tether bench env --task go2_velocity --sim mujoco_warp --device "$device" --num-envs $legs --seconds "$seconds" \
+    --json "$out/bench_legs_$device.json"
+step transfer tether evaluate policies/go2_velocity.onnx --sim mujoco_cpu mujoco_warp --device "$device" --episodes "$episodes" \
+    --json "$out/transfer_$device.json"
 
 # train TASK ALGORITHM SETTING…: train, export, inspect, evaluate; what needs an earlier one is left out when that failed. A GPU is as fast with
 # a thousand environments as with a hundred, so that fewer iterations do.
@@ -102,6 +118,15 @@ else
     # shellcheck disable=SC2086
     step peers python -m benchmarks.peers --device "$device" --venv "$peers" --peers crazyflow --only $only --num-envs $sizes \
         --seconds "$seconds" --json "$out/peers_$device.json"
+fi
+
+if [ "$device" = cpu ]; then
+    :
+elif [ ! -x "$peers/mjlab/bin/python" ]; then
+    echo "== mjlab: not measured, there is no $peers/mjlab; build it with: make peers PEERS=mjlab"
+else
+    step mjlab python -m benchmarks.peers --device "$device" --venv "$peers" --peers mjlab --only legs --table-envs 4096 \
+        --seconds "$seconds" --json "$out/mjlab_$device.json"
 fi
 
 echo "figures: $out"

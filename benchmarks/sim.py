@@ -26,16 +26,11 @@ def measure(
     robot: Robot,
     num_envs: int,
     *,
-    actuation_mode: str | None = None,
-    control_dt: float | None = None,
-    physics_dt: float | None = None,
-    device: str = "cpu",
     seconds: float = 1.0,
-    seed: int = 0,
+    **settings: Any,
 ) -> dict[str, Any]:
-    """Throughput under random actuation held for a control step each."""
-    case = loop(robot, num_envs, actuation_mode=actuation_mode, control_dt=control_dt, physics_dt=physics_dt, device=device, seed=seed)
-    return throughput(case, seconds)
+    """Throughput of `loop`, under random actuation held for a control step each; ``settings`` are its."""
+    return throughput(loop(robot, num_envs, **settings), seconds)
 
 
 def throughput(case: Case, seconds: float) -> dict[str, Any]:
@@ -54,13 +49,14 @@ def loop(
     actuation_mode: str | None = None,
     control_dt: float | None = None,
     physics_dt: float | None = None,
+    engine: str = AUTO,
     device: str = "cpu",
     seed: int = 0,
 ) -> Case:
     """The simulator alone, under ten random actuations in turn; mode and period are the robot's usual ones unless given."""
     mode, legs = actuation_mode or next(iter(robot.actuations)), isinstance(robot, LeggedRobot)
     period = control_dt or (0.02 if legs else 0.01)
-    sim = make(AUTO, robot, num_envs, actuation_mode=mode, control_dt=period, physics_dt=physics_dt, device=device)
+    sim = make(engine, robot, num_envs, actuation_mode=mode, control_dt=period, physics_dt=physics_dt, device=device)
     everyone = torch.ones(num_envs, dtype=torch.bool, device=sim.device)
     high = {} if legs else {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)}
     sim.reset(everyone, high)

@@ -1,7 +1,7 @@
 """What is compared with what: groups of cases that are measured in turn, on the same dt, sub-steps and number of environments.
 
 Every peer runs its own model of about the same vehicle, a Crazyflie; ours has motor lag, a rate loop and, in an environment, sensor noise,
-action delay and randomised parameters.
+action delay and randomised parameters. On a GPU, mjlab's quadruped (Go1) walks beside ours (Go2), both on MuJoCo Warp.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from typing import Any
 
 OURS = "tether"
-PEERS = ("crazyflow", "l2f", "rotorpy", "pyflyt")
+PEERS = ("crazyflow", "l2f", "rotorpy", "pyflyt", "mjlab")
 NEEDED = ("crazyflow",)  # the others are listed as not measured where they are missing
-GROUPS = ("physics", "environment", "gym", "throughput")
+GROUPS = ("physics", "environment", "gym", "throughput", "legs")
 UNAVAILABLE = {
     "gym-pybullet-drones": "not on the package index; its repository is installed from source",
     "QuadSwarm": "not on the package index (quad-swarm-rl, gym-art); its repository is installed from source",
@@ -66,6 +66,8 @@ def groups(kinds: Sequence[str], device: str, table_envs: int, sweep: Sequence[i
         found += [batched_environments(table_envs), single_environment(table_envs)]
     if "throughput" in kinds:
         found += [throughput(device, num_envs, substeps) for num_envs in sweep]
+    if "legs" in kinds and device != "cpu":
+        found += [legged_physics(device, table_envs), legged_environment(device, table_envs)]
     return found
 
 
@@ -118,6 +120,22 @@ def single_environment(num_envs: int) -> Group:
     ours = [Member(OURS, label, "rk4", shared | {"task": "hover", "num_envs": count}) for label, count in many]
     peer = Member("pyflyt", "QuadX-Hover-v4", "semi-implicit euler", shared, ours[0].label)
     return Group("single", "gym", _title(1, 40.0, 1.0 / 240.0), CONTROL, (peer, *ours))
+
+
+def legged_physics(device: str, num_envs: int) -> Group:
+    """Quadrupeds on MuJoCo Warp, four sub-steps a control step; ours with its delays and readings, mjlab's bare `Simulation.step`."""
+    shared = {"kind": "physics", "num_envs": num_envs, "physics_dt": 0.005, "substeps": 4, "device": device}
+    ours = Member(OURS, "go2", "implicitfast", shared | {"robot": "go2", "actuation_mode": "joint_position", "engine": "mujoco_warp"})
+    peer = Member("mjlab", "Go1, flat", "implicitfast", shared, ours.label)
+    return Group("legged_physics", "legs", f"Physics steps of a quadruped, {num_envs} environments, 5 ms", PHYSICS, (peer, ours))
+
+
+def legged_environment(device: str, num_envs: int) -> Group:
+    """Both velocity tasks on flat ground as they are trained, under random actions."""
+    shared = {"kind": "environment", "num_envs": num_envs, "rate_hz": 50.0, "physics_dt": 0.005, "device": device}
+    ours = Member(OURS, "go2_velocity", "implicitfast", shared | {"task": "go2_velocity", "engine": "mujoco_warp"})
+    peer = Member("mjlab", "Mjlab-Velocity-Flat-Unitree-Go1", "implicitfast", shared, ours.label)
+    return Group("legged_environment", "legs", _title(num_envs, 50.0, 0.005), CONTROL, (peer, ours))
 
 
 def _title(num_envs: int, rate_hz: float, physics_dt: float) -> str:

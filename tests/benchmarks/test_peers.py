@@ -15,7 +15,7 @@ from benchmarks.peers.client import CaseError, Worker, interpreter
 from robots.errors import TetherError
 
 TREE = Path(__file__).parents[2]
-EVERYTHING = cases.groups(cases.GROUPS, "cpu", 64, (1, 4), 10)
+EVERYTHING = cases.groups(cases.GROUPS, "cpu", 64, (1, 4), 10) + cases.groups(("legs",), "cuda", 64, (), 10)
 
 
 def result(group: cases.Group, speeds: dict[str, list[float]]) -> dict[str, Any]:
@@ -48,7 +48,7 @@ def test_each_peer_is_compared_on_the_same_step(group: cases.Group) -> None:
 
 def test_a_gpu_is_not_compared_with_what_runs_on_processors_alone() -> None:
     engines = {member.engine for group in cases.groups(cases.GROUPS, "cuda", 64, (1,), 10) for member in group.members}
-    assert engines == {cases.OURS, "crazyflow"}
+    assert engines == {cases.OURS, "crazyflow", "mjlab"}
 
 
 def test_the_best_round_counts_and_units_are_those_of_the_specification(physics: dict[str, Any]) -> None:

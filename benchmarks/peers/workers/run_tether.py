@@ -14,7 +14,7 @@ from robots import registry
 def build(case: dict[str, Any]) -> Any:
     """A case: ``kind`` is ``physics`` or ``environment``."""
     torch.set_num_threads(cores())
-    settings = {name: case[name] for name in ("num_envs", "physics_dt", "device")}
+    settings = {name: case[name] for name in ("num_envs", "physics_dt", "device", "engine") if name in case}
     if case["kind"] == "physics":
         robot = registry.robot(case["robot"])
         control_dt = case["physics_dt"] * case["substeps"]

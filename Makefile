@@ -53,7 +53,8 @@ demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh
 
 # The simulators that ours is measured beside, each in an environment of its own. l2f compiles for minutes and needs g++: the last, so that the
-# others are there whatever becomes of it; python -m benchmarks.peers says which are missing.
+# others are there whatever becomes of it; python -m benchmarks.peers says which are missing. mjlab is for a GPU and not among them (make peers
+# PEERS=mjlab): gigabytes, and the one that brings what it depends on, for torch's CUDA packages are the machine's.
 VENV_PEERS ?= .venv-peers
 PEERS ?= crazyflow rotorpy pyflyt l2f
 
@@ -63,7 +64,7 @@ $(VENV_PEERS)/%/.installed: benchmarks/peers/requirements-%.txt
 	@mkdir -p $(VENV_PEERS)
 	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
 	@echo "installing $* into $(@D)"
-	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install --no-deps -r $<
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install $(if $(filter mjlab,$*),,--no-deps) -r $<
 	@touch $@
 
 clean:

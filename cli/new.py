@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import pprint
 import re
+import textwrap
 from pathlib import Path
 from string import Template
 from typing import Any
@@ -43,9 +45,21 @@ def run(args: argparse.Namespace) -> Result:
         _write(directory / path, text.encode())
     _write_model(draft.spec, directory / name / "models", f"{name}.xml")
     print(f"wrote {directory}: install it with pip install -e {directory}, then test it with pytest {directory}")
+    for line in (*_found(draft), *draft.notes):
+        print(line)
     if draft.assumed:
         print(f"not in the model, so assumed; replace in {directory / name / 'description.py'}: {', '.join(draft.assumed)}")
-    return Result({"name": name, "directory": directory, "mass_kg": draft.mass_kg, "assumed": list(draft.assumed)})
+    result = {"name": name, "directory": directory, "mass_kg": draft.mass_kg, "assumed": list(draft.assumed)}
+    return Result(result | {"notes": list(draft.notes), "feet": list(draft.legs.feet) if draft.legs else []})
+
+
+def _found(draft: Any) -> list[str]:
+    """What was recognised, so that a person may disagree."""
+    if draft.legs is None:
+        return []
+    legs = draft.legs
+    parts = ", ".join(f"{part} {len(geoms)}" for part, geoms in legs.parts.items())
+    return [f"it walks: base {legs.base} ({legs.base_mass_kg:g} kg), feet {', '.join(legs.feet)}, other geoms that may touch: {parts}"]
 
 
 def _name(raw: str) -> str:
@@ -84,9 +98,10 @@ def _package(name: str, model: Path, draft: Any) -> dict[str, str]:
         "assumed": ", ".join((*draft.assumed, "limits")),
     }
     jointed = isinstance(draft.body, Joints)
-    values |= _joint_values(draft.body) if jointed else _rotor_values(draft.body)
+    values |= _joint_values(draft.body) | _leg_values(draft) if jointed else _rotor_values(draft.body)
     values["more_tests"] = _fill("test_joints.py.txt", values).rstrip() if jointed else ""
-    return {
+    stands = {f"tests/test_{name}_stands.py": _fill("test_legs.py.txt", values)} if draft.legs else {}
+    return stands | {
         "pyproject.toml": _fill("pyproject.toml.txt", values),
         "README.md": _fill("README.md.txt", values),
         f"{name}/__init__.py": _fill("__init__.py.txt", values),
@@ -102,14 +117,36 @@ def _joint_values(body: Any) -> dict[str, str]:
     ]
     efforts = {"rad": "N·m", "m": "N"}
     base = BASE_SENSORS if body.floating else ""
-    rest = repr(body.rest)
     return {
         "joints": "\n".join(rows),
         "unit": body.unit,
         "effort_unit": efforts.get(body.unit, "N·m or N"),
-        "rest": rest,
+        "safe": repr(body.rest),
         "base_sensors": base,
     }
+
+
+def _leg_values(draft: Any) -> dict[str, str]:
+    """What a robot with legs has beyond its joints, and what one without has instead."""
+    legs = draft.legs
+    if legs is None:
+        limits = "tilt_rad=0.8, speed_m_s=2.0, body_rate_rad_s=5.0, distance_m=5.0"
+        return {"kind": "ArticulatedRobot", "imports": "ArticulatedRobot, Joint, Limits", "limits": limits, "motors": "", "legs": ""}
+    values = {"kp": repr(legs.kp), "kd": repr(legs.kd), "armature": repr(legs.armature), "stand": repr(legs.stand)}
+    values |= {"base": legs.base, "base_mass": f"{legs.base_mass_kg:.6g}", "feet": _code(legs.feet), "parts": _code(legs.parts)}
+    return {
+        "kind": "LeggedRobot",
+        "imports": "Joint, JointActuator, LeggedRobot, Limits",
+        "limits": 'tilt_rad=1.0, speed_m_s=2.0, body_rate_rad_s=8.0, distance_m=float("inf")',
+        "safe": "STAND",
+        "motors": _fill("motors.py.txt", values),
+        "legs": _fill("legs.py.txt", values),
+    }
+
+
+def _code(value: Any) -> str:
+    """Names in tuples and dicts as they are written in a call."""
+    return textwrap.indent(pprint.pformat(value, width=120, sort_dicts=False), 10 * " ").strip().replace("'", '"')
 
 
 def _rotor_values(body: Any) -> dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from cli.legs_from_model import Legs, legs
 from robots.errors import TetherError
 
 CONTINUOUS_RAD = 1000.0  # bound of a joint that turns for ever: finite, so that JSON can hold it
 FREE, SLIDE, HINGE = (int(kind) for kind in (mujoco.mjtJoint.mjJNT_FREE, mujoco.mjtJoint.mjJNT_SLIDE, mujoco.mjtJoint.mjJNT_HINGE))
 ON_JOINT, ON_SITE = int(mujoco.mjtTrn.mjTRN_JOINT), int(mujoco.mjtTrn.mjTRN_SITE)
+GRAIN_KG, GRAIN_KG_M2 = 1e-3, 1e-9
 ASSUMED_EFFORT, ASSUMED_SPEED = 1.0, 1.0  # N·m and rad/s: too little to break anything
 
 
@@ -46,12 +49,21 @@ class Rotors:
 
 @dataclass(frozen=True)
 class Draft:
-    """Everything read from one model file; ``spec`` is MuJoCo's editable form of it."""
+    """Everything read from one model file.
+
+    Attributes:
+        spec: MuJoCo's editable form of it.
+        legs: of a robot that walks, whose ``spec`` is made ready for engines.
+        assumed: what the file does not hold.
+        notes: what was mended, or may have been meant otherwise.
+    """
 
     spec: mujoco.MjSpec
     mass_kg: float
     body: Joints | Rotors
     assumed: tuple[str, ...]
+    legs: Legs | None = None
+    notes: tuple[str, ...] = ()
 
 
 def read(path: Path, floating_base: bool = False) -> Draft:
@@ -60,7 +72,7 @@ def read(path: Path, floating_base: bool = False) -> Draft:
     Raises:
         TetherError: for a file that MuJoCo does not load, or a model with neither joints nor rotors.
     """
-    spec, model = _compile(path, floating_base)
+    spec, model, notes = _compile(path, floating_base)
     mass = _rounded(float(np.sum(model.body_mass)))
     if mass <= 0:
         raise TetherError(f"{path}: the model has no mass; give its bodies inertial elements")
@@ -71,12 +83,24 @@ def read(path: Path, floating_base: bool = False) -> Draft:
         return Draft(spec, mass, body, assumed)
     if moving:
         joints, assumed = _joints(path, model, moving)
-        return Draft(spec, mass, joints, assumed)
+        walker = legs(spec, model, tuple(row[3] for row in joints.rows))
+        assumed += walker.guesses if walker else ()
+        notes += _doubts(joints, walker)
+        return Draft(spec, mass, joints, assumed, walker, notes)
     remedy = "a quadrotor needs one motor per rotor on a site (<motor site=… gear='0 0 1 0 0 κ' ctrlrange='0 MAX'/>)"
     raise TetherError(f"{path}: the model has neither hinge or slide joints nor rotors; {remedy}")
 
 
-def _compile(path: Path, floating_base: bool) -> tuple[mujoco.MjSpec, mujoco.MjModel]:
+def _doubts(joints: Joints, walker: Legs | None) -> tuple[str, ...]:
+    """What may have been meant otherwise."""
+    if not joints.floating:
+        return ("its base is fixed; if it moves, say so with --floating-base",)
+    if walker is None:
+        return ("it is not taken for a robot that walks: no two chains of hinges end in a ball, a sphere that collides",)
+    return ()
+
+
+def _compile(path: Path, floating_base: bool) -> tuple[mujoco.MjSpec, mujoco.MjModel, tuple[str, ...]]:
     if not path.is_file():
         raise TetherError(f"there is no file {path}")
     try:
@@ -84,9 +108,34 @@ def _compile(path: Path, floating_base: bool) -> tuple[mujoco.MjSpec, mujoco.MjM
         spec.compiler.fusestatic = False  # a URDF's root link would vanish into the world, and its mass with it
         if floating_base and not any(joint.type == mujoco.mjtJoint.mjJNT_FREE for joint in spec.joints):
             spec.worldbody.first_body().add_freejoint()
-        return spec, spec.compile()
+        _find_packages(path, spec)
+        notes = tuple(_mended(spec))
+        return spec, spec.compile(), notes
     except (ValueError, AttributeError) as error:
         raise TetherError(f"{path}: MuJoCo does not load it as URDF or MJCF: {error}") from error
+
+
+def _find_packages(path: Path, spec: mujoco.MjSpec) -> None:
+    """``package://NAME/…`` of a mesh is looked for under every directory above the model, as it lies in a ROS workspace or a wheel."""
+    for mesh in spec.meshes:
+        if mesh.file.startswith("package:"):
+            inside = mesh.file.removeprefix("package:").lstrip("/")
+            places = [above / part for above in path.resolve().parents for part in (inside, inside.partition("/")[2])]
+            found = next((place for place in places if place.is_file()), None)
+            if found is None:
+                raise TetherError(
+                    f"{path}: no directory above it holds the mesh {inside}; lay the model beside its package, or edit its path"
+                )
+            mesh.file = str(found)
+
+
+def _mended(spec: mujoco.MjSpec) -> Iterator[str]:
+    """Links of next to no mass with an impossible inertia, which some URDFs have as their root, get that of a grain; says which."""
+    for body in spec.bodies:
+        xx, yy, zz, xy, xz, yz = body.fullinertia
+        if body.mass < GRAIN_KG and np.isfinite(xx) and np.linalg.eigvalsh([[xx, xy, xz], [xy, yy, yz], [xz, yz, zz]])[0] <= 0:
+            body.fullinertia, body.inertia = [math.nan, 0, 0, 0, 0, 0], [GRAIN_KG_M2] * 3
+            yield f"the inertia of {body.name} ({body.mass:g} kg) was impossible and is now {GRAIN_KG_M2:g} kg·m²"
 
 
 def _joints(path: Path, model: mujoco.MjModel, moving: list[int]) -> tuple[Joints, tuple[str, ...]]:
@@ -124,7 +173,7 @@ def _effort(model: mujoco.MjModel, joint: int) -> float | None:
 def _urdf_speeds(path: Path) -> dict[str, float]:
     """Speed limits by joint name; MuJoCo drops them, and MJCF has none."""
     root = ElementTree.parse(path).getroot()
-    limits = {joint.get("name", ""): joint.find("limit") for joint in root.iter("joint")}
+    limits = {joint.get("name", ""): joint.find("limit") for joint in root.findall("joint")}  # not those of transmissions
     speeds = {name: limit.get("velocity") for name, limit in limits.items() if limit is not None}
     return {name: float(speed) for name, speed in speeds.items() if speed and float(speed) > 0}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from robots.description import ArticulatedRobot, Battery, Joint, JointActuator, Quadrotor, Robot
+from robots.description import ArticulatedRobot, Battery, Joint, JointActuator, LearnedActuator, Quadrotor, Robot
 from robots.signals import Actuation, Signal
 
 
@@ -107,6 +107,8 @@ def _joints(robot: ArticulatedRobot) -> list[str]:
         found.append(f"{len(robot.actuators)} actuators for {len(robot.joints)} joints; describe one a joint, or none")
     for joint, actuator in zip(robot.joints, robot.actuators):
         found += _actuator(joint, actuator)
+    if len({isinstance(actuator, LearnedActuator) for actuator in robot.actuators}) > 1:
+        found.append("some actuators are learned and some are not; robots have them on every joint or on none")
     if robot.stand and len(robot.stand) != len(robot.joints):
         found.append(f"stand has {len(robot.stand)} positions for {len(robot.joints)} joints")
     for joint, position in zip(robot.joints, robot.stand):
@@ -123,6 +125,15 @@ def _actuator(joint: Joint, actuator: JointActuator) -> list[str]:
         found.append(f"joint {joint.name}: knee_speed {actuator.knee_speed} is outside 0…{joint.speed}, the speed limit")
     if min(actuator.armature, actuator.lag_s) < 0:
         found.append(f"joint {joint.name}: armature and lag_s must not be negative")
+    return found + (_learned(joint, actuator) if isinstance(actuator, LearnedActuator) else [])
+
+
+def _learned(joint: Joint, actuator: LearnedActuator) -> list[str]:
+    found = [] if actuator.network.is_file() else [f"joint {joint.name}: there is no network {actuator.network}"]
+    if actuator.history < 1 or (actuator.history > 1 and not 0 < actuator.interval_s < math.inf):
+        found.append(f"joint {joint.name}: a network needs a history of at least 1, and above that an interval_s between its parts")
+    if actuator.lag_s:
+        found.append(f"joint {joint.name}: a network knows the drive's lag; leave lag_s at 0")
     return found
 
 

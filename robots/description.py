@@ -110,6 +110,27 @@ class JointActuator:
 
 
 @dataclass(frozen=True, kw_only=True)
+class LearnedActuator(JointActuator):
+    """A drive whose torque a network was taught from its logs, after Hwangbo et al. 2019 ("Learning agile and dynamic motor skills for
+    legged robots"): what it does with the gains kp and kd, friction, delay and lag of its own included. Engines that have it implement
+
+        τ = clip(f(e₀, q̇₀, e₁, q̇₁, …), −limit(−q̇), limit(q̇))
+
+    with e = q* − q and q̇ now, one ``interval_s`` ago, and so on, and the limits of `JointActuator`. Joints may share a network. Robots have
+    it on every joint or on none.
+
+    Attributes:
+        network: file of f, as `sim.actuator_network` reads it.
+        history: how many (e, q̇) f sees.
+        interval_s: between them; a whole number of physics sub-steps.
+    """
+
+    network: Path
+    history: int = 1
+    interval_s: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ArticulatedRobot(Robot):
     """A robot with joints, in the order the hardware reports them.
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -52,6 +52,8 @@ class LeggedSimulator(Simulator):
     always, on a GPU where episodes begin: looking at every actuation would wait for the GPU, and a robot driven by nonsense is `diverged`.
     """
 
+    by_torque: ClassVar[bool] = False  # it knows learned actuators, and gives their torques
+
     def __init__(
         self,
         robot: Robot,
@@ -73,7 +75,7 @@ class LeggedSimulator(Simulator):
         self.num_envs, self.actuation_mode = num_envs, actuation_mode
         self.control_dt, self.substeps = control_dt, substeps(control_dt, physics_dt)
         self.physics_dt = control_dt / self.substeps
-        self.model = build(self.robot, self.physics_dt, terrain)
+        self.model = build(self.robot, self.physics_dt, terrain, by_torque=self.by_torque)
         self._check_memory()
         self._sensors = {sensor.name for sensor in robot.sensors}
         (target,) = robot.actuation(actuation_mode)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import mujoco
 import numpy as np
 
-from robots.description import Joint, JointActuator, LeggedRobot
+from robots.description import Joint, JointActuator, LearnedActuator, LeggedRobot
 from robots.errors import TetherError
 
 GEOM, SITE, HINGE = mujoco.mjtObj.mjOBJ_GEOM, mujoco.mjtObj.mjOBJ_SITE, mujoco.mjtTrn.mjTRN_JOINT
@@ -31,14 +31,16 @@ class Terrain(NamedTuple):
     size_m: tuple[float, float]
 
 
-def build(robot: LeggedRobot, physics_dt: float, terrain: Terrain | None = None) -> mujoco.MjModel:
+def build(robot: LeggedRobot, physics_dt: float, terrain: Terrain | None = None, *, by_torque: bool = False) -> mujoco.MjModel:
     """The model to simulate.
+
+    Motors take position targets; those of learned actuators take torques, which an engine must say that it gives (``by_torque``).
 
     Bodies that are welded together become one, exactly, which saves 10 % of the time.
 
     Raises:
         TetherError: for a model file that MuJoCo does not load, one without the robot's base, joints, feet or parts, in another order, or a
-            robot whose actuators nobody has described.
+            robot whose actuators nobody has described, or are learned and the engine does not know such.
     """
     spec = _spec(robot)
     _check_names(robot, spec)
@@ -48,7 +50,12 @@ def build(robot: LeggedRobot, physics_dt: float, terrain: Terrain | None = None)
     if len(robot.actuators) != len(robot.joints):
         raise TetherError(f"{robot.name} describes {len(robot.actuators)} actuators for {len(robot.joints)} joints; give it one a joint")
     for joint, actuator in zip(robot.joints, robot.actuators, strict=True):
-        _add_motor(spec, joint, actuator)
+        if not isinstance(actuator, LearnedActuator):
+            _add_motor(spec, joint, actuator)
+        elif by_torque:
+            spec.add_actuator(name=joint.name, target=joint.name, trntype=HINGE)
+        else:
+            raise TetherError(f"{robot.name} has learned actuators, and this engine has none; use --sim mujoco_cpu")
     _add_sensors(spec, robot)
     try:
         model = spec.compile()

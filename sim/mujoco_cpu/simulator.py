@@ -3,7 +3,8 @@
 A step is one call: all sub-steps of all environments, motors included, run in C. Each environment has its own value of every model field
 that was randomised, and shares the others. What is exact and what is not:
 
-- Motors are `robots.description.JointActuator` at physics rate, by MuJoCo's DC motor, torque–speed curve included.
+- Motors are `robots.description.JointActuator` at physics rate, by MuJoCo's DC motor, torque–speed curve included. Learned ones are
+  evaluated between sub-steps, which then are a call each, and their torque is held over one (`sim.actuator_network`).
 - Delays are exact in whole sub-steps, and to first order between them (`sim.mujoco.latency`).
 - Positions and velocities of base and joints are those after the step. Torques, contacts, and the positions and velocities of feet are
   those of its last sub-step's beginning, one ``physics_dt`` earlier, as MuJoCo's own sensors are after ``mj_step``.
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from robots.description import Robot
 from robots.errors import TetherError
+from sim.actuator_network import LearnedDrives, learned
 from sim.mujoco import memory, parameters
 from sim.mujoco.legged import LeggedSimulator, Views
 
@@ -40,6 +42,7 @@ class MujocoCpuSimulator(LeggedSimulator):
     """
 
     engine: ClassVar[str] = "mujoco_cpu"
+    by_torque: ClassVar[bool] = True
 
     def __init__(self, robot: Robot, num_envs: int, *, threads: int | None = None, **options: Any) -> None:
         self._threads = threads or torch.get_num_threads()
@@ -56,6 +59,9 @@ class MujocoCpuSimulator(LeggedSimulator):
     def _connect(self) -> Views:
         self.batch = Batch(self.model, self.num_envs, self._threads)
         self._fields = parameters.Fields(self.robot, self.model, self.device)
+        self._drives = LearnedDrives(self.robot, self.num_envs, self.physics_dt) if learned(self.robot) else None
+        if self._drives is not None:  # they take these factors at every call
+            self._fields.makers = {name: maker for name, maker in self._fields.makers.items() if name not in parameters.MOTOR}
         self._warnings = self.batch.warning[:, :, 1]  # after the last one's detail
         self._warned = self._warnings.sum(1)
         base = self.model.body(self.robot.base).id
@@ -71,10 +77,19 @@ class MujocoCpuSimulator(LeggedSimulator):
         ids = _ids(mask)
         for component in ("qacc_warmstart", "act", "time", "ctrl"):
             self.batch.bind(component)[ids] = 0.0
+        if self._drives is not None:
+            self._drives.reset(mask)
         self.batch.forward(ids)
 
     def _advance(self, targets: Tensor) -> None:
-        self.batch.rollout(self.substeps, targets.numpy(), record=())
+        if self._drives is None:
+            self.batch.rollout(self.substeps, targets.numpy(), record=())
+            return
+        factors = {name: self._values[name] for name in parameters.MOTOR}
+        positions, velocities = self._views.qpos[:, 7:], self._views.qvel[:, 6:]
+        for target in targets.unbind(1):
+            torque = self._drives.torque(target, positions, velocities, factors)
+            self.batch.rollout(1, torque.unsqueeze(1).numpy(), record=())
 
     def _failed(self) -> Tensor:
         before, self._warned = self._warned, self._warnings.sum(1)
@@ -90,10 +105,14 @@ class MujocoCpuSimulator(LeggedSimulator):
             self.batch.set_const(ids)
 
     def _saved(self) -> Tensor:
-        return torch.from_numpy(self.batch.state.copy())
+        state = torch.from_numpy(self.batch.state.copy())
+        return state if self._drives is None else torch.cat([state, self._drives.saved()], dim=1)
 
     def _load(self, state: Tensor) -> None:
-        self.batch.state[:] = state.numpy()
+        width = self.batch.state.shape[1]
+        self.batch.state[:] = state[:, :width].numpy()
+        if self._drives is not None:
+            self._drives.load(state[:, width:])
 
 
 def _ids(mask: Tensor) -> np.ndarray:

@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> Result:
     if len(args.policy) > 1 or len(args.sim) > 1:
         return _transfer(args)
     policy = Policy.load(args.policy[0])
-    recorder = _recorder(args.video, policy)
+    recorder = recorder_of(args.video, policy)
     result = evaluate(
         policy,
         suite=args.suite,
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> Result:
     )
     print(report(result))
     if recorder is not None:
-        _draw(
+        draw_recorded(
             recorder,
             policy,
             args.video,
@@ -101,8 +101,8 @@ def report(result: dict[str, Any]) -> str:
     return "\n".join(f"{name:<{width}} {text}" for name, text in rows)
 
 
-def _recorder(video: Path | None, policy: Policy) -> Any:
-    """The recorder for ``--video``; complains about the file's kind, or a missing matplotlib, before the flight and not after it."""
+def recorder_of(video: Path | None, policy: Policy) -> Any:
+    """The observer for ``--video``; complains about the file's kind, or a missing matplotlib, before the flight and not after it."""
     if video is None:
         return None
     from robots import registry
@@ -114,7 +114,8 @@ def _recorder(video: Path | None, policy: Policy) -> Any:
     return WalkRecorder() if isinstance(registry.robot(policy.contract.robot), LeggedRobot) else FlightRecorder()
 
 
-def _draw(recorder: Any, policy: Policy, path: Path, title: str) -> None:
+def draw_recorded(recorder: Any, policy: Policy, path: Path, title: str) -> None:
+    """Draw what `recorder_of`'s observer has seen."""
     from robots import registry
     from training.evaluate import task_of
     from training.render import draw

@@ -30,6 +30,7 @@ VERBS = {
     "export": "write a trained or hand-written control law as one policy file",
     "inspect": "show what a policy file needs, gives, and where it came from",
     "run": "close the loop with a simulated robot, without ROS",
+    "play": "steer a policy in simulation by keyboard, joystick or script",
     "replay": "judge logged flights against a policy file and its rules",
     "bench": "measure speed",
     "new": "start a package for a robot of your own from its URDF or MJCF",

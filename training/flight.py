@@ -76,14 +76,18 @@ class Flight:
         bar.update(reading.receipt_s - bar.n)
         self._refused(runtime)
         runtime.enable(reading.receipt_s)
-        if self._goals:
-            due = min(int(self.driver.time_s / self._seconds * len(self._goals)), len(self._goals) - 1)
-            self.driver.command = {GOAL: self._goals[due]}
+        self._steer(runtime, reading)
         command = self.driver.command
         if self._repeated or not self._given or not all(np.array_equal(value, self._given[name]) for name, value in command.items()):
             self._given = command
             for name, value in command.items():
                 runtime.on_command(name, value, reading.receipt_s)
+
+    def _steer(self, runtime: Runtime, reading: Reading) -> None:
+        """Decide what is commanded from now on."""
+        if self._goals:
+            due = min(int(self.driver.time_s / self._seconds * len(self._goals)), len(self._goals) - 1)
+            self.driver.command = {GOAL: self._goals[due]}
 
     def _refused(self, runtime: Runtime) -> None:
         if runtime.journal.counts["warning.command_refused"]:

@@ -11,7 +11,7 @@ from deploy.policy import Policy
 from deploy.runtime import Tick
 from deploy.runtime.driver import Reading
 from training.environment import Environment
-from training.evaluate import evaluation_seed, task_of
+from training.evaluate import Observer, evaluation_seed, task_of
 from training.simulators import make_simulator
 
 FAILSAFE_PERIODS = 5  # the robot's own watchdog: commands silent for longer end in idling motors
@@ -35,6 +35,7 @@ class SimDriver:
         errors: the task's tracking error after every step.
         crashed: the task's failure condition was met; the flight ended there.
         failsafe: the autopilot was asked to take over.
+        observers: see every control step: state before it, command, actuation.
 
     Raises:
         TetherError: for an unknown suite or simulator, and a policy that does not fit the installed robot and task.
@@ -58,7 +59,8 @@ class SimDriver:
             signal.name: torch.tensor([signal.lower or (0.0,) * signal.size], dtype=torch.float32) for signal in self._contract.actuation
         }
         self.errors: list[float] = []
-        self.crashed = self.failsafe = False
+        self.observers: tuple[Observer, ...] = ()
+        self.crashed = self.failsafe = self._ended = False
 
     @property
     def time_s(self) -> float:
@@ -75,12 +77,12 @@ class SimDriver:
         self.environment.ask({name: torch.tensor(np.asarray(value), dtype=torch.float32)[None] for name, value in values.items()})
 
     def readings(self) -> Iterator[Reading]:
-        """Every reading of the clock source until the time is up or the robot has crashed; other sources arrive just before it."""
+        """Every reading of the clock source until time is up, the robot has crashed or `end` was called; others arrive just before it."""
         names: dict[str, list[str]] = {}
         for sensor in self._contract.sensors:
             names.setdefault(sensor.source, []).append(sensor.name)
         order = [source for source in names if source != self._contract.clock] + [self._contract.clock]
-        while self._step < self.environment.episode_steps and not self.crashed:
+        while self._step < self.environment.episode_steps and not self.crashed and not self._ended:
             stamp_ns = round(self._step * 1e9 / self._contract.rate_hz)
             values = {name: value[0].numpy() for name, value in self._sensors.items()}
             for source in order:
@@ -100,9 +102,19 @@ class SimDriver:
     def stop(self, command: dict[str, np.ndarray]) -> None:
         """Nothing is left to move: simulated time ends with the flight."""
 
+    def end(self) -> None:
+        """Give no more readings after the present one."""
+        self._ended = True
+
+    def push(self, velocity_change_in_world: torch.Tensor) -> None:
+        """Change the base's velocity at once, ``[1, 3]`` m/s."""
+        self.environment.simulator.push(velocity_change_in_world)
+
     def _advance(self) -> None:
         if self._silent < 0:
             return
+        for observer in self.observers:
+            observer(self.environment.state, self.environment.command, self._last)
         step = self.environment.step(self._last)
         self._sensors = step.sensors
         self.errors.append(float(step.tracking_error[0]))

@@ -52,6 +52,11 @@ def tether_flight() -> int:
     return _start("tether_flight", "tether_bringup.flight")
 
 
+def tether_walk() -> int:
+    """The same for a robot that walks, from lying to lying."""
+    return _start("tether_walk", "tether_bringup.walk")
+
+
 def simulated_robot() -> int:
     """The simulated robot that answers over ROS 2."""
     return _start("simulated_robot", "tether_sim.simulated_robot")

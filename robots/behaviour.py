@@ -15,11 +15,12 @@ class Behaviour:
     """Stand and damping data of a robot.
 
     Attributes:
-        silent: DAMPING and ESTOP send nothing and request the autopilot's failsafe; else they send the final safe command every tick.
+        silent: DAMPING and ESTOP send nothing and request the robot's own failsafe; else they send the final safe command every tick.
         holds: HOLD is possible: the policy stays in control, commanded to stay where it is. Needs fresh state.
         stand: actuation values to reach before READY, by actuation name; empty for robots that do not stand.
         measured: sensor that tells where each stand actuation starts, by actuation name.
         stand_s: time to reach the stand.
+        damping: kd by joint that DAMPING and ESTOP send, with kp = 0; empty for a robot without joint gains.
         blend_s: time over which control passes from the stand to the policy; 0 at once (blending a quadrotor with nothing is a fall).
     """
 
@@ -27,6 +28,7 @@ class Behaviour:
     holds: bool = False
     stand: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     measured: Mapping[str, str] = field(default_factory=dict)
+    damping: Mapping[str, float] = field(default_factory=dict)
     stand_s: float = 2.0
     blend_s: float = 0.0
 
@@ -35,6 +37,10 @@ class Behaviour:
         """The behaviour of a robot, as its description says."""
         if isinstance(robot, Quadrotor):
             return cls(silent=True, holds=True)
-        if isinstance(robot, ArticulatedRobot) and robot.stand:
-            return cls(stand={TARGET: robot.stand}, measured={TARGET: MEASURED}, blend_s=0.5)
-        return cls()
+        if not isinstance(robot, ArticulatedRobot):
+            return cls()
+        kd = robot.damping or tuple(actuator.kd for actuator in robot.actuators)
+        damping = {joint.name: value for joint, value in zip(robot.joints, kd)}
+        if not robot.stand:
+            return cls(damping=damping)
+        return cls(stand={TARGET: robot.stand}, measured={TARGET: MEASURED}, damping=damping, blend_s=0.5)

@@ -111,6 +111,8 @@ def _joints(robot: ArticulatedRobot) -> list[str]:
         found.append("some actuators are learned and some are not; robots have them on every joint or on none")
     if robot.stand and len(robot.stand) != len(robot.joints):
         found.append(f"stand has {len(robot.stand)} positions for {len(robot.joints)} joints")
+    if robot.damping and not (len(robot.damping) == len(robot.joints) and all(0 < kd < math.inf for kd in robot.damping)):
+        found.append(f"damping is {robot.damping}; give one positive kd a joint, or none")
     for joint, position in zip(robot.joints, robot.stand):
         if not joint.lower <= position <= joint.upper:
             found.append(f"joint {joint.name}: stands at {position}, outside {joint.lower}…{joint.upper}")

@@ -138,12 +138,14 @@ class ArticulatedRobot(Robot):
         joints: all that are actuated.
         actuators: one a joint, or none where nobody has described them.
         stand: joint positions to reach before a policy takes over; empty for a robot that does not stand.
+        damping: kd a joint with which it gives way, without kp, when nobody may control it; empty for the actuators' own kd.
         latency_s: time from a command's arrival to its effect.
     """
 
     joints: tuple[Joint, ...]
     actuators: tuple[JointActuator, ...] = ()
     stand: tuple[float, ...] = ()
+    damping: tuple[float, ...] = ()
     latency_s: float = 0.0
 
     def gains(self, mode: str) -> dict[str, tuple[float, float]]:

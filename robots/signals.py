@@ -20,8 +20,8 @@ class Signal:
         channels: one name per element, in order.
         unit: SI unit of every element, for example ``m``.
         frame: frame the elements are expressed in, for example ``world``.
-        lower, upper: for an actuation the hard limits, for a sensor the range outside which a reading is implausible;
-            empty when there is none.
+        lower, upper: for an actuation the hard limits, for a sensor the range outside which a reading is implausible, for a command
+            what it is brought within; empty when there is none.
     """
 
     name: str

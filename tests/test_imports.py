@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "tether_bringup": {"deploy", "robots", "tether_bringup", "tether_ros", "tether_sim"},
 }
 ROS = {"rclpy", "lifecycle_msgs", "rcl_interfaces"}
-MESSAGES = {"builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "nav_msgs", "sensor_msgs", "std_msgs", "std_srvs"}
+MESSAGES = {"builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "nav_msgs", "sensor_msgs", "std_msgs", "std_srvs", "trajectory_msgs"}
 # Packages of others that run on robots too; rooms that are not named here may import what they like.
 MAY_USE = {
     "robots": {"numpy"},

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from deploy.guards.intake import Intake
+from deploy.guards.trips import Warn
 from deploy.record.layout import NEVER
 from robots.contract import Contract
 from robots.errors import TetherError
@@ -21,7 +22,7 @@ class CommandBox:
         commands: graph inputs by name, float32 ``[1, size]``, views of ``flat``; set by `fill`.
         flat: all commands in contract order, float32.
         ages: since receipt [s], in contract order; -1 before the first command.
-        refused: commands refused so far.
+        refused, bounded: commands refused, and brought within the contract's bounds, so far.
 
     Raises:
         TetherError: if a command without a default has no sensor that says where the robot is.
@@ -43,7 +44,8 @@ class CommandBox:
         self._defaults = np.zeros_like(self.flat)
         self._latest = np.zeros_like(self.flat)
         self._receipt_s: list[float | None] = [None] * len(contract.commands)
-        self.refused = 0
+        self._bounds = {command.name: _bounds(command) for command in contract.commands}
+        self.refused = self.bounded = 0
 
     def forget(self) -> None:
         """Forget every command received: a goal from before an activation is not one for after it."""
@@ -55,15 +57,18 @@ class CommandBox:
             sensor = self._default_sensors.get(command.name)
             self._defaults[self._blocks[command.name]] = command.default if sensor is None else self._intake.sensors[sensor][0]
 
-    def take(self, name: str, value: Any, receipt_s: float) -> bool:
-        """Accept a command; false if its name, width or numbers are wrong, or a goal lies beyond the geofence."""
+    def take(self, name: str, value: Any, receipt_s: float) -> int:
+        """Accept a command: 0, or a `Warn`: brought within bounds, or refused (wrong name, width, number; a goal beyond the geofence)."""
         values = self._checked(name, value)
         if values is None:
             self.refused += 1
-            return False
-        self._latest[self._blocks[name]] = values
+            return Warn.COMMAND_REFUSED.value
+        within = np.clip(values, *self._bounds[name])
+        bounded = bool((within != values).any())
+        self.bounded += bounded
+        self._latest[self._blocks[name]] = within
         self._receipt_s[list(self._blocks).index(name)] = receipt_s
-        return True
+        return Warn.COMMAND_BOUNDED.value if bounded else 0
 
     def drop_too_far(self) -> bool:
         """Drop a goal that came before the first position, if it turns out to lie beyond the geofence; true if one was."""
@@ -90,6 +95,10 @@ class CommandBox:
                 self.flat[block] = self._latest[block]
         return zeroed
 
+    def summary(self) -> dict[str, str]:
+        """Counts, as text by name."""
+        return {"commands_refused": str(self.refused), "commands_bounded": str(self.bounded)}
+
     def _checked(self, name: str, value: Any) -> np.ndarray | None:
         block = self._blocks.get(name)
         try:
@@ -105,6 +114,12 @@ class CommandBox:
             return False
         offset = values - self._intake.sensors[POSITION][0]
         return not float(np.sqrt(offset @ offset)) <= self._distance_m
+
+
+def _bounds(command: Command) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value of each channel; infinite where the contract has none."""
+    lower, upper = command.lower or (-np.inf,) * command.size, command.upper or (np.inf,) * command.size
+    return np.array(lower), np.array(upper)
 
 
 def _measured(command: Command, contract: Contract) -> str:

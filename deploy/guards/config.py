@@ -18,7 +18,8 @@ class GuardConfig:
     """Thresholds. ``.inf`` turns a timing guard off; checks for NaN, width and hard limits cannot be turned off.
 
     Attributes:
-        clock_warn_periods, clock_trip_periods: age of the clock sensor, in control periods.
+        clock_warn_periods, clock_trip_periods: age of the clock sensor, in control periods; the second also that of any other source for
+            which the contract says nothing.
         envelope_ticks: consecutive ticks outside a state limit that trip.
         missed_in_row: missed deadlines in a row that trip.
         missed_fraction: fraction of a second's periods that trip when missed (and never fewer than ``missed_in_row`` of them).

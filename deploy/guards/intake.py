@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -35,6 +36,10 @@ class Source:
 class Intake:
     """Latest readings of all sensors.
 
+    Args:
+        contract: the sensors, and how old each source may become.
+        max_age_s: of sources for which the contract does not say.
+
     Attributes:
         sensors: graph inputs by name, float32 ``[1, size]``, views of ``flat``.
         flat: all sensors in contract order, float32.
@@ -42,7 +47,7 @@ class Intake:
         out_of_order: readings discarded because their stamp was not newer.
     """
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, max_age_s: float = math.inf) -> None:
         self.flat = np.zeros(sum(sensor.size for sensor in contract.sensors), dtype=np.float32)
         self._incoming = np.zeros(len(self.flat))
         self.sensors: dict[str, np.ndarray] = {}
@@ -54,7 +59,7 @@ class Intake:
             self.sensors[sensor.name] = self.flat[block].reshape(1, -1)
             signals[sensor.source].append((sensor.name, block))
             start = block.stop
-        self.sources = {name: Source(name, items, contract.max_age_s.get(name, float("inf"))) for name, items in signals.items()}
+        self.sources = {name: Source(name, items, contract.max_age_s.get(name, max_age_s)) for name, items in signals.items()}
         self.clock = self.sources[contract.clock]
 
     def reset(self) -> None:

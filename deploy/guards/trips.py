@@ -39,6 +39,7 @@ class Warn(IntFlag):
     COMMAND_REFUSED = 32
     OUTSIDE_ENVELOPE = 64
     NOT_READY = 128
+    COMMAND_BOUNDED = 256
 
 
 def names(kind: type[IntFlag], mask: int) -> tuple[str, ...]:

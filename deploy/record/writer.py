@@ -47,6 +47,7 @@ class Recorder:
         path: the MCAP file; replaced if it exists.
         policy: its contract fixes the columns, its digest goes into the log.
         robot: whose limits go into the log.
+        behaviour: what it does when the policy is not in control; `Behaviour.of` the robot unless given.
         config: guard configuration, written as JSON (a dataclass).
         notes: more key-value metadata, for example the simulation's seed.
 
@@ -55,14 +56,21 @@ class Recorder:
     """
 
     def __init__(
-        self, path: str | Path, policy: Recorded, *, robot: Robot | None = None, config: Any = None, notes: Mapping[str, str] | None = None
+        self,
+        path: str | Path,
+        policy: Recorded,
+        *,
+        robot: Robot | None = None,
+        behaviour: Behaviour | None = None,
+        config: Any = None,
+        notes: Mapping[str, str] | None = None,
     ) -> None:
         self.path = Path(path)
         self.layout = StepLayout.from_contract(policy.contract)
         self._sink = Sink(self.path)
         self._writer = Writer(self._sink, chunk_size=CHUNK_BYTES, compression=CompressionType.NONE, enable_data_crcs=True)  # type: ignore[arg-type]
         self._writer.start(profile="ros2", library="tether")
-        self._writer.add_metadata(METADATA, metadata(policy, robot, config) | dict(notes or {}))
+        self._writer.add_metadata(METADATA, metadata(policy, robot, behaviour, config) | dict(notes or {}))
         schema = self._writer.register_schema(cdr.SCHEMA_NAME, "ros2msg", cdr.SCHEMA_TEXT.encode())
         self._step = self._writer.register_channel(STEP_TOPIC, "cdr", schema, {"columns": self.layout.to_json()})
         self._memory = self._writer.register_channel(MEMORY_TOPIC, "cdr", schema, {"columns": '["tick", "memory..."]'})
@@ -116,7 +124,7 @@ class Recorder:
         self.close()
 
 
-def metadata(policy: Recorded, robot: Robot | None, config: Any) -> dict[str, str]:
+def metadata(policy: Recorded, robot: Robot | None, behaviour: Behaviour | None, config: Any) -> dict[str, str]:
     """What a log says about where it comes from; every value is text, structured ones JSON."""
     data = {
         "schema": "1",
@@ -127,7 +135,7 @@ def metadata(policy: Recorded, robot: Robot | None, config: Any) -> dict[str, st
     }
     if robot is not None:
         data["robot_limits"] = json.dumps(dataclasses.asdict(robot.limits), sort_keys=True)
-        data["behaviour"] = json.dumps(dataclasses.asdict(Behaviour.of(robot)), sort_keys=True)
+        data["behaviour"] = json.dumps(dataclasses.asdict(behaviour or Behaviour.of(robot)), sort_keys=True)
     if config is not None:
         data["guards"] = json.dumps(dataclasses.asdict(config), sort_keys=True)
     return data

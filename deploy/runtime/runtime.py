@@ -16,6 +16,7 @@ from deploy.guards.timing import TimingGuard
 from deploy.guards.trips import Trip, Warn, names
 from deploy.record.layout import StepLayout
 from deploy.record.writer import Recorder
+from deploy.runtime.gains import GainTable
 from deploy.runtime.journal import Journal
 from deploy.runtime.stand import Stand
 from deploy.runtime.state_machine import FLYING, STANDING, STOPPED, Event, State, next_state
@@ -45,7 +46,8 @@ class Runtime:
 
     Attributes:
         state: who is in control.
-        failsafe: the autopilot has been asked to take over.
+        failsafe: the robot's own failsafe has been asked to take over.
+        gains: what accompanies joint positions, by state.
         journal: counts and timings for diagnostics.
 
     Raises:
@@ -69,10 +71,11 @@ class Runtime:
         self.failsafe = False
         self.envelope = Envelope(self.contract, robot, trip_after=config.envelope_ticks)
         layout = StepLayout.from_contract(self.contract)
-        self._intake = Intake(self.contract)
+        self._intake = Intake(self.contract, config.clock_trip_periods * self.contract.period_s)
         self._commands = CommandBox(self.contract, self._intake, self.envelope.tightened.limits.distance_m)
         self._timing = TimingGuard(self._intake, self.contract.period_s, config)
         self._stepper = Stepper(policy, self.envelope, layout)
+        self.gains = GainTable(self.contract, robot, self.behaviour)
         self._stand = Stand(self.behaviour, self.contract, robot, self._intake, self.envelope.tightened)
         self.journal = Journal(layout, recorder, self.contract.rate_hz)
         self._now = now
@@ -119,12 +122,11 @@ class Runtime:
         self.release()
 
     def on_command(self, name: str, value: Any, receipt_s: float) -> bool:
-        """Take a command for the policy; false if it was refused: wrong, not finite, beyond the geofence, or before activation."""
+        """Take a command for the policy, within its bounds; false if refused: wrong, not finite, beyond the geofence, before activation."""
         receipt_s = self._receipt(receipt_s, self._now())
-        if self.state in (*STANDING, *FLYING) and self._commands.take(name, value, receipt_s):
-            return True
-        self.journal.warn(Warn.COMMAND_REFUSED.value)
-        return False
+        warning = self._commands.take(name, value, receipt_s) if self.state in (*STANDING, *FLYING) else Warn.COMMAND_REFUSED.value
+        self.journal.warn(warning)
+        return warning != Warn.COMMAND_REFUSED.value
 
     def final_command(self) -> dict[str, np.ndarray]:
         """The safe command to send last, float32 by actuation name."""
@@ -175,7 +177,7 @@ class Runtime:
             "clamped": str(self.envelope.clamped),
             "missed": str(self._timing.deadlines.misses),
             "out_of_order": str(self._intake.out_of_order),
-            "commands_refused": str(self._commands.refused),
+            **self._commands.summary(),
             "policy_error": self._stepper.error,
             "limits_refused": "; ".join(self.envelope.tightened.refused),
             "limits_unchecked": ", ".join(self.envelope.unchecked),
@@ -187,10 +189,10 @@ class Runtime:
         return self.state in FLYING or (self._stand.needed and self.state in STANDING)
 
     def _go(self, event: Event) -> None:
-        before, self.state = self.state, next_state(self.state, event)
-        if self.state is State.POLICY:
+        controlled, self.state = self._controlling, next_state(self.state, event)
+        if self._controlling:
             self.failsafe = False
-        elif self.behaviour.silent and (self.state in STOPPED or (before in FLYING and self.state not in FLYING)):
+        elif self.behaviour.silent and (self.state in STOPPED or controlled):
             self.failsafe = True
         self._announce = self._announce or self.state in STOPPED
 
@@ -207,7 +209,8 @@ class Runtime:
             trips |= self._let_go(receipt_s)
             if self._commands.fill(receipt_s, hold=self.state is State.HOLD):
                 self.journal.warn(Warn.COMMAND_STALE.value)
-        outside, tripped = self.envelope.state(self._intake.sensors, self._commands.commands)
+        # Of a robot that is asked to stand something may never have been measured yet; nothing is sent until it is.
+        outside, tripped = self.envelope.state(self._intake.sensors, self._commands.commands) if self._intake.complete else (0, 0)
         if outside:
             self.journal.warn(Warn.OUTSIDE_ENVELOPE.value)
         return trips | tripped
@@ -296,5 +299,5 @@ class Runtime:
         self._timing.lateness_s = finished_s - receipt_s
         timing = Timing(receipt_s, started_s, finished_s, clock.period_s)
         number, tripped, warned = self.journal.write(self._intake, self._commands, values, self.state, clock.stamp_ns or 0, timing)
-        actuation = None if values is None else by_name(self.contract.actuation, values)
-        return Tick(number, actuation, clock.stamp_ns or 0, self.state, self.failsafe, names(Trip, tripped), names(Warn, warned), timing)
+        sent = None if values is None else by_name(self.contract.actuation, values)
+        return Tick(number, sent, clock.stamp_ns or 0, self.state, self.failsafe, names(Trip, tripped), names(Warn, warned), timing)

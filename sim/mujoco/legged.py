@@ -235,7 +235,7 @@ class LeggedSimulator(Simulator):
         """See `Simulator.randomize`; a factor or value of every joint may be one column for all.
 
         Raises:
-            TetherError: also for values no physics has: not finite, a mass or gain that is not positive, a delay beyond `MAX_LATENCY_S`.
+            TetherError: also for values no physics has: not finite, a mass that is not positive, a delay beyond `MAX_LATENCY_S`.
         """
         check_mask(mask, self.num_envs)
         if not parameters or self._nobody(mask):

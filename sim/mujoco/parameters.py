@@ -22,7 +22,7 @@ BOUNDS = {  # exclusive
     "base_mass": POSITIVE,
     "base_centre_of_mass_offset": ANY,
     "payload_mass": NOT_NEGATIVE,
-    "kp_scale": POSITIVE,
+    "kp_scale": NOT_NEGATIVE,  # 0 is damping
     "kd_scale": NOT_NEGATIVE,
     "strength_scale": POSITIVE,
     "armature": NOT_NEGATIVE,

@@ -18,7 +18,8 @@ from robots.crazyflie import crazyflie
 from robots.errors import TetherError
 from tasks.track import Track
 from tests.ros2_ws.helpers import POLICY
-from tether_bringup.flight import fly, robot_parameters, scheduling
+from tether_bringup.flight import START, fly
+from tether_bringup.mission import robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
 from tether_bringup.witness import Witness
 from tether_ros import qos
@@ -35,7 +36,7 @@ def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(dom
     log = tmp_path / "flight.mcap"
     result = fly(POLICY, log, seconds=6.0, goals=[(0.0, 0.0, 1.5), (0.5, 0.0, 1.5)], options=UNHURRIED)
     assert result["distances_m"][-1] < 0.25
-    assert result["modes"] == ["held", "flying", "failsafe", "landed"]
+    assert result["modes"] == ["held", "commanded", "failsafe", "resting"]
     recorded = read_log(log)
     assert not recorded.truncated
     assert not recorded.problems
@@ -70,7 +71,7 @@ def take_off(operator: Operator, witness: Witness, commands: list[JointState]) -
     for _ in range(20):
         commands.clear()
         operator.wait(lambda: bool(witness.mode) and len(commands) >= 5, 30.0, "a few commands")
-        if witness.mode == "flying":
+        if witness.mode == "commanded":
             return
         done = restart.call_async(Trigger.Request())
         operator.wait(done.done, 30.0, "a restart")
@@ -82,7 +83,7 @@ def test_a_policy_node_that_dies_leaves_the_robot_in_its_failsafe_within_five_pe
     domain: None, tmp_path: Path, number: signal.Signals
 ) -> None:
     log = tmp_path / "flight.mcap"
-    robot_options = parameters(robot_parameters(Policy.load(POLICY)))
+    robot_options = parameters(robot_parameters(Policy.load(POLICY)) | START)
     with (
         Process("tether_sim.simulated_robot", robot_options) as robot,
         Process("tether_ros.policy_node", parameters({"policy": POLICY, "log": log, **UNHURRIED})) as pilot,
@@ -112,7 +113,7 @@ def test_a_policy_node_that_dies_leaves_the_robot_in_its_failsafe_within_five_pe
 
 def test_the_console_operator_flies_a_goal_and_hands_the_robot_over(domain: None, tmp_path: Path) -> None:
     with (
-        Process("tether_sim.simulated_robot", parameters(robot_parameters(Policy.load(POLICY)))) as robot,
+        Process("tether_sim.simulated_robot", parameters(robot_parameters(Policy.load(POLICY)) | START)) as robot,
         Process("tether_ros.policy_node", parameters({"policy": POLICY, **UNHURRIED})) as pilot,
         Process("tether_ros.operator", ["--goal", "0", "0", "1.5", "--dwell", "0.5"]) as console,
         Operator(watch=(robot.check, pilot.check)) as watcher,
@@ -121,5 +122,5 @@ def test_the_console_operator_flies_a_goal_and_hands_the_robot_over(domain: None
         watcher.wait(lambda: witness.mode == "failsafe", 60.0, "the hand-over")
         assert console.wait() == 0
         assert "goal 0 0 1.5: " in console.output()
-        assert witness.modes == ["held", "flying", "failsafe"]
+        assert witness.modes == ["held", "commanded", "failsafe"]
         assert (pilot.stop(), robot.stop()) == (0, 0)

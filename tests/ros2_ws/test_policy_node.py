@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,84 +18,9 @@ from std_srvs.srv import Trigger
 from deploy.record import read_log
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
-from tests.ros2_ws.helpers import POLICY, Crew, Robot
+from tests.ros2_ws.helpers import CONFIGURED, POLICY, REFUSED, Cockpit, Robot
 from tether_ros import qos
 from tether_ros.messages import stamp_ns
-from tether_ros.node import PolicyNode
-
-CONFIGURED, REFUSED = "inactive", "unconfigured"
-# Here time passes as the machine likes, not as a robot's does; guards on timing are tested where they are under test.
-UNHURRIED = {
-    "guards.dead_man_s": 1e6,
-    "guards.clock_trip_periods": math.inf,
-    "guards.clock_warn_periods": math.inf,
-    "guards.missed_in_row": 2**31 - 1,
-    "guards.missed_fraction": math.inf,
-}
-
-
-class Cockpit(Crew):
-    """A policy node and its robot, spun together."""
-
-    def __init__(self, **options: Any) -> None:
-        values = {"policy": str(POLICY), **UNHURRIED, **{name.replace("__", "."): value for name, value in options.items()}}
-        self.node = PolicyNode([Parameter(name, value=value) for name, value in values.items()])
-        self.robot = Robot()
-        self.notes: list[str] = []
-        super().__init__(self.node, self.robot)
-
-    @property
-    def lifecycle(self) -> str:
-        return str(self.node._state_machine.current_state[1])
-
-    @property
-    def state(self) -> str:
-        return self.runtime.state.name
-
-    @property
-    def runtime(self) -> Any:
-        assert self.node._pilot is not None
-        return self.node._pilot._runtime
-
-    @property
-    def last_answered_ns(self) -> int:
-        return max(stamp_ns(message.header.stamp) for message in self.robot.commands)
-
-    def activate(self) -> None:
-        self.node.trigger_configure()
-        assert self.lifecycle == CONFIGURED
-        self.until(lambda: self.robot.odometry.get_subscription_count() > 0, "discovery of the odometry topic")
-        self.until(lambda: self.robot.count_publishers("actuation") > 0, "discovery of the actuation topic")
-        self.node.trigger_activate()
-        assert self.lifecycle == "active"
-
-    def fly(self, answers: int = 3) -> None:
-        """Activate, hold the dead-man switch, and be answered."""
-        self.activate()
-        self.robot.enable.publish(Bool(data=True))
-        goal = len(self.robot.commands) + answers
-        self.until(lambda: bool(self.robot.say()) and len(self.robot.commands) >= goal, "an answer")
-        assert self.state == "POLICY"
-
-    def close(self) -> None:
-        self.node.stop()
-        for node in (self.node, self.robot):
-            self.executor.remove_node(node)
-            node.destroy_node()
-
-
-@pytest.fixture
-def cockpit(domain: None) -> Iterator[Any]:
-    """Makes cockpits, and closes them."""
-    made: list[Cockpit] = []
-
-    def make(**options: Any) -> Cockpit:
-        made.append(Cockpit(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
-        one.close()
 
 
 def test_every_answer_carries_the_stamp_of_its_observation_and_is_recorded(cockpit: Any, tmp_path: Path) -> None:
@@ -322,4 +246,4 @@ def test_a_changed_file_is_refused_and_another_can_be_set(cockpit: Any, tmp_path
 )
 def test_bad_parameters_name_what_would_do(domain: None, options: dict[str, Any], reason: str) -> None:
     with pytest.raises(TetherError, match=reason):
-        Cockpit(**options)
+        Cockpit(Robot, **options)

@@ -16,7 +16,7 @@ RATE_HZ = 100.0
 NO_NOISE: dict[str, tuple[float, ...]] = {}
 
 
-def flying() -> Supervisor:
+def commanded() -> Supervisor:
     supervisor = Supervisor()
     supervisor.on_command()
     return supervisor
@@ -29,40 +29,52 @@ def test_it_is_held_until_the_first_command() -> None:
     supervisor.on_failsafe_request()
     assert supervisor.mode is Mode.HELD
     supervisor.on_command()
-    assert supervisor.mode is Mode.FLYING
+    assert supervisor.mode is Mode.COMMANDED
 
 
 def test_silence_ends_in_the_failsafe_within_five_periods_of_the_last_command() -> None:
     """A command arrives inside a period: the fifth period that begins after it ends no later than five periods after it."""
-    supervisor = flying()
+    supervisor = commanded()
     for _ in range(SILENCE_PERIODS - 1):
         supervisor.on_period()
-        assert supervisor.mode is Mode.FLYING
+        assert supervisor.mode is Mode.COMMANDED
     supervisor.on_period()
     assert supervisor.mode is Mode.FAILSAFE
     assert supervisor.silent == SILENCE_PERIODS == 5
     assert supervisor.reason == "no command for 5 control periods"
 
 
-def test_commands_keep_it_flying_and_do_not_end_a_failsafe() -> None:
-    supervisor = flying()
+def test_commands_keep_it_going_and_do_not_end_a_failsafe() -> None:
+    supervisor = commanded()
     for _ in range(20):
         supervisor.on_period()
         supervisor.on_command()
-    assert supervisor.mode is Mode.FLYING
+    assert supervisor.mode is Mode.COMMANDED
     supervisor.on_failsafe_request()
     supervisor.on_command()
     assert supervisor.mode is Mode.FAILSAFE
-    supervisor.on_landed()
-    assert supervisor.mode is Mode.LANDED
+    supervisor.on_rest()
+    assert supervisor.mode is Mode.RESTING
     supervisor.reset()
     assert supervisor.mode is Mode.HELD
 
 
+def test_periods_that_went_on_with_an_old_command_are_counted_but_not_those_of_the_end() -> None:
+    supervisor = commanded()
+    for silent in (1, 1, 3, 2):
+        for _ in range(silent):
+            supervisor.on_period()
+        supervisor.on_command()
+    assert supervisor.unanswered == 3
+    for _ in range(SILENCE_PERIODS):
+        supervisor.on_period()
+    assert (supervisor.mode, supervisor.unanswered) == (Mode.FAILSAFE, 3)
+
+
 def test_touching_the_ground_under_command_is_no_landing() -> None:
-    supervisor = flying()
-    supervisor.on_landed()
-    assert supervisor.mode is Mode.FLYING
+    supervisor = commanded()
+    supervisor.on_rest()
+    assert supervisor.mode is Mode.COMMANDED
 
 
 @pytest.mark.parametrize("mode", ["ctbr", "rotor_thrusts"])

@@ -14,19 +14,22 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.ros2_ws.helpers import POLICY
+from robots.crazyflie import crazyflie
+from robots.go2 import go2
+from tests.ros2_ws.helpers import GO2, POLICY
 from tether_bringup.processes import BOOTSTRAP, Process, parameters
 from tether_ros import options, process
 from tether_ros.node import PolicyNode
 from tether_ros.operator_node import Operator
 from tether_sim import node as simulated_robot
+from tether_sim.kinds import kind
 
 SOURCES = Path(__file__).resolve().parents[2] / "ros2_ws" / "src"
 BRINGUP = SOURCES / "tether_bringup"
 EXECUTABLES = {
     "tether_ros": {"policy_node", "tether_operator"},
     "tether_sim": {"simulated_robot"},
-    "tether_bringup": {"tether_flight"},
+    "tether_bringup": {"tether_flight", "tether_walk"},
 }
 # The bootstrap of the ROS wheels happens anew in every child; a Python that may not write bytecode makes setuptools say so.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in (BOOTSTRAP, "PYTHONDONTWRITEBYTECODE")}
@@ -34,7 +37,17 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in 
 
 def without_ros(code: str) -> subprocess.CompletedProcess[str]:
     """Run ``code`` where importing rclpy or a message fails."""
-    blocked = ("rclpy", "rcl_interfaces", "std_msgs", "std_srvs", "sensor_msgs", "nav_msgs", "geometry_msgs", "diagnostic_msgs")
+    blocked = (
+        "rclpy",
+        "trajectory_msgs",
+        "rcl_interfaces",
+        "std_msgs",
+        "std_srvs",
+        "sensor_msgs",
+        "nav_msgs",
+        "geometry_msgs",
+        "diagnostic_msgs",
+    )
     script = f"import sys; sys.modules.update(dict.fromkeys({blocked!r})); {code}"
     return subprocess.run([sys.executable, "-c", script], env=ENVIRONMENT, capture_output=True, text=True, check=False, timeout=60)
 
@@ -60,7 +73,7 @@ def test_colcon_builds_the_workspace_without_a_word_of_warning(tmp_path: Path) -
         assert (prefix / "share" / "ament_index" / "resource_index" / "packages" / package).exists()
     share = tmp_path / "install" / "tether_bringup" / "share" / "tether_bringup"
     assert sorted(path.name for path in share.rglob("*.launch.py")) == ["policy.launch.py", "simulation.launch.py"]
-    assert sorted(path.name for path in share.rglob("*.yaml")) == ["policy_node.yaml", "simulated_robot.yaml"]
+    assert sorted(path.name for path in share.rglob("*.yaml")) == ["policy_node.yaml", "simulated_go2.yaml", "simulated_robot.yaml"]
 
 
 @pytest.mark.parametrize("path", sorted((BRINGUP / "launch").glob("*.launch.py")), ids=lambda path: path.name)
@@ -85,9 +98,16 @@ def flat(data: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize(("name", "declarations"), [("policy_node", options.DECLARATIONS), ("simulated_robot", simulated_robot.PARAMETERS)])
-def test_parameter_files_set_declared_parameters_to_allowed_values(name: str, declarations: Any) -> None:
-    values = flat(yaml.safe_load((BRINGUP / "config" / f"{name}.yaml").read_text())[name]["ros__parameters"])
+@pytest.mark.parametrize(
+    ("file", "name", "declarations"),
+    [
+        ("policy_node", "policy_node", options.DECLARATIONS),
+        ("simulated_robot", "simulated_robot", (*simulated_robot.PARAMETERS, *kind(crazyflie).parameters)),
+        ("simulated_go2", "simulated_robot", (*simulated_robot.PARAMETERS, *kind(go2).parameters)),
+    ],
+)
+def test_parameter_files_set_declared_parameters_to_allowed_values(file: str, name: str, declarations: Any) -> None:
+    values = flat(yaml.safe_load((BRINGUP / "config" / f"{file}.yaml").read_text())[name]["ros__parameters"])
     declared = {declaration.name: declaration for declaration in declarations}
     assert values.keys() <= declared.keys()
     for key, value in values.items():
@@ -105,9 +125,12 @@ def test_every_parameter_describes_itself(domain: None) -> None:
     node.destroy_node()
 
 
-@pytest.mark.parametrize("module", ["tether_ros.policy_node", "tether_ros.operator", "tether_sim.simulated_robot", "tether_bringup.flight"])
+@pytest.mark.parametrize(
+    "module",
+    ["tether_ros.policy_node", "tether_ros.operator", "tether_sim.simulated_robot", "tether_bringup.flight", "tether_bringup.walk"],
+)
 def test_without_ros_every_program_says_how_to_get_it(module: str) -> None:
-    words = ["x", str(POLICY)] if module == "tether_bringup.flight" else ["x"]
+    words = ["x", str(POLICY)] if module.startswith("tether_bringup") else ["x"]
     done = without_ros(f"sys.argv = {words!r}; from {module} import main; sys.exit(main())")
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1
@@ -120,6 +143,14 @@ def test_without_ros_every_program_says_how_to_get_it(module: str) -> None:
         ("tether_ros.policy_node", ["--ros-args", "-p", "provider:=abacus"], "provider is 'abacus'; choose one of: cpu, cuda, auto"),
         ("tether_sim.simulated_robot", ["--ros-args", "-p", "robot:=unicorn"], "unknown robot 'unicorn'; choose one of:"),
         ("tether_sim.simulated_robot", ["--ros-args", "-p", "start_position_m:=[0.0]"], "start_position_m has 1 numbers, needs 3"),
+        (
+            "tether_sim.simulated_robot",
+            ["--ros-args", "-p", "robot:=go2", "-p", "position_noise_m:=0.1"],
+            "unknown parameter 'position_noise_m'",
+        ),
+        ("tether_sim.simulated_robot", ["--ros-args", "-p", "robot:=go2", "-p", "start:=sitting"], "choose one of: lying, standing"),
+        ("tether_bringup.flight", [str(GO2)], "is for tether_walk"),
+        ("tether_bringup.walk", [str(POLICY)], "is for tether_flight"),
         ("tether_ros.policy_node", ["--ros-args", "--nonsense"], "the ROS arguments are not valid"),
         ("tether_bringup.flight", ["nowhere.onnx"], "nowhere.onnx"),
     ],

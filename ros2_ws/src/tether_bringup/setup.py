@@ -19,5 +19,5 @@ setup(
     maintainer_email="tether@example.org",
     description="Brings the policy node and a robot up together",
     license="Apache-2.0",
-    entry_points={"console_scripts": ["tether_flight = tether_bringup.flight:main"]},
+    entry_points={"console_scripts": ["tether_flight = tether_bringup.flight:main", "tether_walk = tether_bringup.walk:main"]},
 )

@@ -113,6 +113,14 @@ def test_another_source_older_than_the_contract_allows_trips() -> None:
     stopped(flight.tick(dt_s=0.0101), "stale_sensor")
 
 
+def test_another_source_of_which_the_contract_says_nothing_trips_as_the_clock_would() -> None:
+    flight = Flight(FakePolicy(contract_of(sensors=(*ODOMETRY, BATTERY))))
+    flight.runtime.on_sensors("battery", {"battery_voltage": 3.7}, 1, flight.time_s)
+    flight.flying(3)
+    assert flight.tick().state is State.POLICY
+    stopped(flight.tick(dt_s=0.0101), "stale_sensor")
+
+
 def test_a_bad_reading_of_another_source_trips_when_it_arrives() -> None:
     flight = Flight(FakePolicy(contract_of(sensors=(*ODOMETRY, BATTERY))))
     flight.runtime.on_sensors("battery", {"battery_voltage": 3.7}, 1, flight.time_s)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -96,6 +98,17 @@ def test_a_velocity_command_is_zeroed_when_it_grows_old() -> None:
     flight.tick()
     assert "command_stale" in flight.tick().warnings  # 0.51 s old
     np.testing.assert_array_equal(flight.policy.seen[-1][1][VELOCITY.name], np.zeros((1, 2), np.float32))
+
+
+def test_a_command_beyond_its_bounds_is_taken_as_far_as_they_go_and_said() -> None:
+    bounded = dataclasses.replace(VELOCITY, lower=(-0.5, -0.5), upper=(1.0, 1.0))
+    flight = Flight(FakePolicy(contract_of(commands=(bounded,)))).flying()
+    assert flight.runtime.on_command(VELOCITY.name, [1e6, -0.75], flight.time_s)
+    assert "command_bounded" in flight.tick().warnings
+    np.testing.assert_array_equal(flight.policy.seen[-1][1][VELOCITY.name], np.float32([[1.0, -0.5]]))
+    assert flight.runtime.on_command(VELOCITY.name, [1.0, -0.5], flight.time_s)
+    assert not flight.tick().warnings
+    assert flight.runtime.diagnostics()["commands_bounded"] == "1"
 
 
 @pytest.mark.parametrize("value", [[np.nan, 0, 0], [np.inf, 0, 0], [1.0, 2.0], "here", None, [1, 2, 9.0], [[1, 2], [3]], [1e300, 0, 0]])

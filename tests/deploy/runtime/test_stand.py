@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from deploy.runtime import Behaviour, Runtime, State, Tick
 from robots.errors import TetherError
+from robots.signals import Sensor
 from tests.deploy.fakes import LEG, FakePolicy, contract_of
 
 STAND = Behaviour(stand={"joint_positions": (0.5, -1.0)}, measured={"joint_positions": "joint_angles"}, stand_s=1.0, blend_s=0.5)
@@ -15,9 +18,9 @@ STAND = Behaviour(stand={"joint_positions": (0.5, -1.0)}, measured={"joint_posit
 class Leg:
     """A leg whose policy always asks for (−0.5, 1.0)."""
 
-    def __init__(self, behaviour: Behaviour = STAND) -> None:
+    def __init__(self, behaviour: Behaviour = STAND, policy: FakePolicy | None = None) -> None:
         self.time_s, self.stamp_ns, self.enabled = 50.0, 0, False
-        policy = FakePolicy(contract_of(LEG), lambda step: {"joint_positions": [-0.5, 1.0]})
+        policy = policy or FakePolicy(contract_of(LEG), lambda step: {"joint_positions": [-0.5, 1.0]})
         self.runtime = Runtime(policy, robot=LEG, now=lambda: self.time_s, behaviour=behaviour)
 
     def tick(self, angles: tuple[float, float] = (0.1, 0.2)) -> Tick:
@@ -101,6 +104,34 @@ def test_a_second_stand_starts_from_where_the_robot_is_then() -> None:
 def test_a_stand_outside_the_limits_is_brought_inside() -> None:
     leg = Leg(Behaviour(stand={"joint_positions": (9.0, -9.0)}, measured={"joint_positions": "joint_angles"}, stand_s=0.1))
     np.testing.assert_allclose(leg.stand()[-1], [1.0, -2.0])
+
+
+def test_a_sensor_that_comes_later_than_the_clock_is_waited_for() -> None:
+    tilt = Sensor("orientation_base_in_world", ("w", "x", "y", "z"), "1", "world", (-1.01,) * 4, (1.01,) * 4, source="imu")
+    policy = FakePolicy(contract_of(LEG, sensors=(*LEG.sensors, tilt)), lambda step: {"joint_positions": [-0.5, 1.0]})
+    leg = Leg(policy=policy)
+    leg.runtime.activate()
+    for _ in range(10):
+        tick = leg.tick()
+        assert (tick.state, tick.actuation) == (State.STAND, None)
+    leg.runtime.on_sensors("imu", {tilt.name: (1.0, 0.0, 0.0, 0.0)}, 1, leg.time_s)
+    np.testing.assert_allclose(sent([leg.tick()]), [[0.1, 0.2]], atol=1e-6)
+
+
+@pytest.mark.parametrize("stood", [False, True])
+def test_a_robot_that_cannot_be_told_to_give_way_is_handed_to_its_failsafe_whoever_lets_go_of_it(stood: bool) -> None:
+    """Behind a position controller: it would hold the last position for ever."""
+    leg = Leg(dataclasses.replace(STAND, silent=True))
+    if stood:
+        leg.stand()
+    else:
+        leg.runtime.activate()
+        leg.tick()
+    assert not leg.runtime.failsafe
+    leg.runtime.deactivate()
+    assert leg.runtime.failsafe
+    leg.runtime.activate()
+    assert not leg.tick().request_failsafe, "it stands up again"
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,7 @@
-"""The policy node and the simulated robot: `ros2 launch tether_bringup simulation.launch.py policy:=POLICY.onnx log:=FILE.mcap`."""
+"""The policy node and the simulated robot: `ros2 launch tether_bringup simulation.launch.py policy:=POLICY.onnx log:=FILE.mcap`.
+
+For a policy of the Go2 add `robot_config:=simulated_go2.yaml`.
+"""
 
 from launch.actions import DeclareLaunchArgument
 from launch.substitutions import LaunchConfiguration, PathJoinSubstitution
@@ -16,11 +19,12 @@ def generate_launch_description() -> LaunchDescription:
         [
             DeclareLaunchArgument("policy", description="policy file, .onnx"),
             DeclareLaunchArgument("log", default_value="", description="where to record, .mcap; empty for no log"),
+            DeclareLaunchArgument("robot_config", default_value="simulated_robot.yaml", description="which robot is simulated; in config/"),
             Node(
                 package="tether_sim",
                 executable="simulated_robot",
                 name="simulated_robot",
-                parameters=[PathJoinSubstitution([config, "simulated_robot.yaml"])],
+                parameters=[PathJoinSubstitution([config, LaunchConfiguration("robot_config")])],
             ),
             LifecycleNode(
                 package="tether_ros",

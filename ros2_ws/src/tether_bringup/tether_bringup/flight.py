@@ -1,4 +1,4 @@
-"""One whole flight over ROS 2 without the launch system, which no wheel has.
+"""One whole flight over ROS 2 without the launch system.
 
     tether_flight POLICY.onnx --seconds 15 --log flight.mcap
     tether_flight TRACKING_POLICY.onnx --seconds 18 --figure-eight
@@ -10,8 +10,6 @@ figure-eight as the operator would; hands the robot to its failsafe, waits until
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,20 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from robots.errors import TetherError
-from tether_bringup.processes import Process, parameters
+from tether_bringup import mission
 from tether_ros import process
 
 if TYPE_CHECKING:
-    from deploy.policy.policy import Policy
-    from tether_ros.operator_node import Point
+    from tether_ros.goal_operator import GoalOperator, Point
 
 GOALS: tuple[Point, ...] = ((0.0, 0.0, 1.5), (1.0, 0.0, 1.5), (1.0, 1.0, 2.0), (0.0, 0.0, 1.0))
 START = {"start_position_m": (0.0, 0.0, 1.5), "start_rotation_rad": (0.7, -0.5, 0.0), "start_velocity_m_s": (1.0, -0.8, 0.4)}
 ARRIVED_M = 0.25
 APPROACH_S = 3.0  # to the middle of a figure-eight
-PRIORITY = 10
-ROBOT, PILOT = "tether_sim.simulated_robot", "tether_ros.policy_node"
-LANDING_S = 30.0
 
 
 def fly(
@@ -58,69 +52,31 @@ def fly(
     Raises:
         TetherError: saying what kept the robot from flying, arriving, or landing.
     """
-    import rclpy
-    from rclpy.signals import SignalHandlerOptions
-
     from deploy.policy.policy import Policy
+    from tether_ros.figure_eight import figure_eight
+    from tether_ros.goal_operator import GoalOperator
 
     checked = Policy.load(policy)
-    if eight and all(command.name != "goal_velocity_in_world" for command in checked.contract.commands):
+    commands = [command.name for command in checked.contract.commands]
+    if "goal_position_in_world" not in commands:
+        raise TetherError(f"{checked.path} takes no goal to fly to, but {', '.join(commands)}; a policy that walks is for tether_walk")
+    if eight and "goal_velocity_in_world" not in commands:
         raise TetherError(f"{checked.path} takes no goal that moves; export one for the task track, or leave --figure-eight out")
-    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
-    own_context = not rclpy.ok()
-    if own_context:
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-    try:
-        robot_options = robot_parameters(checked) | {"seed": seed}
-        pilot_options = {"policy": Path(policy).resolve(), "log": Path(log).resolve(), **scheduling(), **(options or {})}
-        with Process(ROBOT, parameters(robot_options)) as robot, Process(PILOT, parameters(pilot_options)) as pilot:
-            return _operate(robot, pilot, checked, goals, seconds, eight) | {"log": str(log)}
-    finally:
-        if own_context:
-            rclpy.try_shutdown()
 
+    def operate(operator: GoalOperator) -> dict[str, Any]:
+        if eight:
+            operator.fly(goals[:1], APPROACH_S)
+            distances = [operator.follow(partial(figure_eight, goals[0]), seconds, checked.contract.rate_hz)]
+        else:
+            distances = operator.fly(goals, seconds / len(goals))
+        return {"seconds": seconds, "distances_m": distances, "log": str(log)}
 
-def robot_parameters(policy: Policy) -> dict[str, Any]:
-    """What the simulated robot must be told to suit ``policy``."""
-    contract = policy.contract
-    return {"robot": contract.robot, "actuation_mode": contract.actuation_mode, "rate_hz": float(contract.rate_hz), **scheduling(), **START}
-
-
-def scheduling() -> dict[str, int]:
-    """Ahead of this machine's other work where that is allowed: both processes hold control periods."""
-    return {"realtime_priority": PRIORITY if process.may_be_realtime(PRIORITY) else 0}
-
-
-def _operate(robot: Process, pilot: Process, policy: Policy, goals: Sequence[Point], seconds: float, eight: bool) -> dict[str, Any]:
-    from tether_bringup.witness import Witness
-    from tether_ros.figure_eight import figure_eight
-    from tether_ros.operator_node import Operator
-
-    with Operator(watch=(robot.check, pilot.check)) as operator:
-        witness = Witness(operator.node)
-        try:
-            operator.engage()
-            if eight:
-                operator.fly(goals[:1], APPROACH_S)
-                distances = [operator.follow(partial(figure_eight, goals[0]), seconds, policy.contract.rate_hz)]
-            else:
-                distances = operator.fly(goals, seconds / len(goals))
-            if witness.mode != "flying":
-                raise TetherError(f"the robot took over: {witness.mode}, {witness.events[-1]['reason']}; is the machine too busy?")
-            operator.deactivate()
-            operator.wait(lambda: witness.mode == "landed", LANDING_S, "the landing of the simulated robot")
-        except TetherError as error:
-            raise TetherError(f"{error}; the policy node said: {_last_line(pilot)}; the robot said: {_last_line(robot)}") from error
-    if distances[-1] > ARRIVED_M:
-        raise TetherError(f"the robot ended {distances[-1]:.2f} m from its last goal or reference; at most {ARRIVED_M} m counts as arrived")
-    if code := pilot.stop():
-        raise TetherError(f"the policy node ended with exit code {code}: {pilot.output().strip()}")
-    robot.stop()
-    return {"seconds": seconds, "distances_m": distances, "modes": witness.modes, "policy_digest": policy.digest}
-
-
-def _last_line(child: Process) -> str:
-    return (child.output().strip().splitlines() or ["nothing"])[-1]
+    pilot_options = {"log": Path(log).resolve(), **(options or {})}
+    result = mission.fulfil(checked, {**START, "seed": seed}, pilot_options, GoalOperator, operate)
+    last_m = result["distances_m"][-1]
+    if last_m > ARRIVED_M:
+        raise TetherError(f"the robot ended {last_m:.2f} m from its last goal or reference; at most {ARRIVED_M} m counts as arrived")
+    return result
 
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
@@ -139,8 +95,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
 def _body(arguments: Sequence[str]) -> int:
     options = _arguments(arguments)
     result = fly(options.policy, options.log, options.seconds, seed=options.seed, eight=options.figure_eight)
-    if options.json:
-        Path(options.json).write_text(json.dumps(result, indent=2) + "\n")
+    mission.write_json(options.json, result)
     distances = ", ".join(f"{distance * 100:.1f}" for distance in result["distances_m"])
     what = "RMS from its figure-eight" if options.figure_eight else "from its goals"
     print(f"flew {options.seconds:g} s over ROS 2; {distances} cm {what}; landed by its own failsafe; log: {options.log}")

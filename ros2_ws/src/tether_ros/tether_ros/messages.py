@@ -1,27 +1,31 @@
 """Between ROS messages and named signals. Every other module speaks signals; frames and orders change here and nowhere else.
 
-nav_msgs/Odometry carries the pose in the world frame and the twist in the body frame (REP-105); quaternions are (x, y, z, w) on the wire
-and (w, x, y, z) inside. sensor_msgs/JointState carries actuation: one name per channel, the value in the channel's field, 0 elsewhere.
+nav_msgs/Odometry carries the pose in the world frame and the twist in the body frame (REP 105), sensor_msgs/Imu the attitude and body rates
+(REP 145); quaternions are (x, y, z, w) on the wire and (w, x, y, z) inside. sensor_msgs/JointState names its joints: their order is the
+sender's business.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from geometry_msgs.msg import PoseStamped, Vector3Stamped
+from geometry_msgs.msg import PoseStamped, Twist, Vector3Stamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import Imu, JointState
 
-from robots.errors import TetherError, unknown
-from robots.signals import Actuation
+from robots.errors import TetherError
+from robots.signals import Command, Sensor
 
-Readings = dict[str, NDArray[np.float64]]
+Vector = NDArray[np.float64]
+Readings = dict[str, Vector]
 
 NANOSECONDS = 1_000_000_000
+JOINT_FIELDS = {"joint_position": "position", "joint_velocity": "velocity", "joint_effort": "effort"}
+"""Field of sensor_msgs/JointState by sensor name."""
 
 
 def stamp_ns(stamp: Any) -> int:
@@ -61,64 +65,79 @@ def sensors_from_odometry(message: Odometry) -> Readings:
     }
 
 
-def goal_from_pose(message: PoseStamped) -> NDArray[np.float64]:
+def sensors_from_imu(message: Imu) -> Readings:
+    """The readings of source ``imu``: quaternion (w, x, y, z), body rates [rad/s]; NaN for what the message says it does not measure.
+
+    sensor_msgs/Imu says so by a covariance that begins with −1.
+    """
+    q, rates = message.orientation, message.angular_velocity
+    orientation, angular = np.array((q.w, q.x, q.y, q.z)), np.array((rates.x, rates.y, rates.z))
+    return {
+        "orientation_base_in_world": orientation if message.orientation_covariance[0] != -1.0 else np.full(4, math.nan),
+        "angular_velocity_base_in_base": angular if message.angular_velocity_covariance[0] != -1.0 else np.full(3, math.nan),
+    }
+
+
+class JointReader:
+    """The readings of source ``joint_state``, each joint found by its name; joints nobody asked for are left out.
+
+    Args:
+        sensors: whose channels are joints and whose name says which field they lie in, see `JOINT_FIELDS`.
+    """
+
+    def __init__(self, sensors: Sequence[Sensor]) -> None:
+        self._sensors = tuple(sensors)
+        self._names: list[str] | None = None
+        self._columns: list[tuple[str, str, NDArray[np.intp]]] = []
+
+    def __call__(self, message: JointState) -> Readings:
+        """Positions [rad], velocities [rad/s], efforts [N·m] in the sensors' order.
+
+        Raises:
+            TetherError: for a joint that is missing or named twice, or a field without a value a name.
+        """
+        if message.name != self._names:
+            self._learn(list(message.name))
+        readings = {}
+        for sensor, field, index in self._columns:
+            values = np.array(getattr(message, field))
+            if len(values) != len(message.name):
+                raise TetherError(f"joint_state has {len(message.name)} names and {len(values)} values in {field}; send one a joint")
+            readings[sensor] = values[index]
+        return readings
+
+    def _learn(self, names: list[str]) -> None:
+        """Where each joint is; robots send one order, so this happens once."""
+        self._names = None
+        wanted = dict.fromkeys(joint for sensor in self._sensors for joint in sensor.channels)
+        if missing := [joint for joint in wanted if joint not in names]:
+            raise TetherError(f"joint_state lacks {', '.join(missing)}; it names {', '.join(names) or 'nothing'}")
+        if twice := [joint for joint in wanted if names.count(joint) > 1]:
+            raise TetherError(f"joint_state names {', '.join(twice)} more than once")
+        place = {name: number for number, name in enumerate(names)}
+        self._columns = [
+            (s.name, JOINT_FIELDS[s.name], np.array([place[joint] for joint in s.channels], dtype=np.intp)) for s in self._sensors
+        ]
+        self._names = names
+
+
+def goal_from_pose(message: PoseStamped) -> Vector:
     """A goal position [m] in the message's frame."""
     position = message.pose.position
     return np.array((position.x, position.y, position.z))
 
 
-def vector(message: Vector3Stamped) -> NDArray[np.float64]:
+def vector(message: Vector3Stamped) -> Vector:
     """A vector in the message's frame."""
     return np.array((message.vector.x, message.vector.y, message.vector.z))
 
 
-SOURCES: dict[str, tuple[Any, Callable[[Any], Readings]]] = {"odometry": (Odometry, sensors_from_odometry)}
-"""Message type and decoder by sensor source; the source is the topic's name."""
+def velocities_from_twist(message: Twist, parts: Sequence[tuple[str, Command]]) -> dict[str, Vector]:
+    """Velocity commands in the base frame, by command name: the channels each has of ``parts``, ``linear`` [m/s] or ``angular`` [rad/s].
 
-COMMANDS: dict[str, tuple[str, Any, Callable[[Any], NDArray[np.float64]]]] = {
-    "goal_position_in_world": ("goal_pose", PoseStamped, goal_from_pose),
-    "goal_velocity_in_world": ("goal_velocity", Vector3Stamped, vector),
-    "goal_acceleration_in_world": ("goal_acceleration", Vector3Stamped, vector),
-}
-"""Topic, message type and decoder by command name."""
-
-
-def source(name: str) -> tuple[Any, Callable[[Any], Readings]]:
-    """The entry of `SOURCES`; raises `TetherError` naming the sources this node can read."""
-    if name not in SOURCES:
-        raise unknown("sensor source", name, list(SOURCES))
-    return SOURCES[name]
-
-
-def command(name: str) -> tuple[str, Any, Callable[[Any], NDArray[np.float64]]]:
-    """The entry of `COMMANDS`; raises `TetherError` naming the commands this node can receive."""
-    if name not in COMMANDS:
-        raise unknown("command", name, list(COMMANDS))
-    return COMMANDS[name]
-
-
-class ActuationEncoder:
-    """Actuation signals to JointState: every channel of every signal, in contract order."""
-
-    def __init__(self, signals: Sequence[Actuation]) -> None:
-        self.names = [channel for signal in signals for channel in signal.channels]
-        if len(set(self.names)) != len(self.names):
-            raise TetherError(f"actuation channels must have different names to share a JointState: {', '.join(self.names)}")
-        self._signals = tuple(signals)
-
-    def __call__(self, actuation: Mapping[str, NDArray[Any]], nanoseconds: int) -> JointState:
-        """The message for ``actuation`` (``[size]`` or ``[1, size]`` by name), stamped with the observation it answers.
-
-        Raises:
-            TetherError: for a value that is not finite; such a message must never leave.
-        """
-        fields: dict[str, list[float]] = {"position": [], "velocity": [], "effort": []}
-        for signal in self._signals:
-            values = actuation[signal.name].reshape(-1).tolist()
-            if len(values) != signal.size or not all(map(math.isfinite, values)):
-                raise TetherError(f"actuation {signal.name} must be {signal.size} finite numbers, is {values}")
-            for field, column in fields.items():
-                column.extend(values if field == signal.field else (0.0,) * signal.size)
-        message = JointState(name=self.names, **fields)
-        set_stamp(message.header.stamp, nanoseconds)
-        return message
+    A Twist is one command: with a number that is none anywhere in it nothing of it counts, and everything is NaN for the guards to refuse.
+    """
+    found = {c.name: np.array([getattr(getattr(message, part), channel) for channel in c.channels]) for part, c in parts}
+    if all(np.isfinite(values).all() for values in found.values()):
+        return found
+    return {name: np.full_like(values, math.nan) for name, values in found.items()}

@@ -1,17 +1,14 @@
-"""The operator's node, for scripts and tests as well as for `tether_operator`."""
+"""What every operator does at a policy node: arm, hold the dead-man switch, stop. For scripts and tests as well as `tether_operator`."""
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, TypeVar
 
-from geometry_msgs.msg import PoseStamped, Vector3Stamped
 from lifecycle_msgs.msg import Transition
 from lifecycle_msgs.srv import ChangeState, GetState
-from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
@@ -20,14 +17,13 @@ from std_srvs.srv import Trigger
 
 from robots.errors import TetherError
 from tether_ros import qos
-from tether_ros.figure_eight import LAP_S, Motion, Vector
 
 ENABLE_HZ = 20.0
 DISCOVERY_S = 15.0
 GREETING_S = 0.5
 SERVICE_S = 30.0  # configuring loads and checks a policy
 
-Point = Vector
+Me = TypeVar("Me", bound="Operator")
 
 
 class Operator:
@@ -35,24 +31,20 @@ class Operator:
 
     Args:
         target: name of the policy node.
-        world_frame: frame of the goals.
         watch: called while waiting; raise to give up.
 
     Attributes:
         node: this operator's node; whoever works beside it may add to it.
         executor: spins it.
         state: of the policy node's runtime, as last published.
-        position: of the robot [m], as last measured.
         enabled: whether the dead-man switch is held.
     """
 
-    def __init__(self, target: str = "policy_node", world_frame: str = "odom", watch: Sequence[Callable[[], None]] = ()) -> None:
+    def __init__(self, target: str = "policy_node", watch: Sequence[Callable[[], None]] = ()) -> None:
         self.state = ""
-        self.position: Point | None = None
         self.enabled = False
         self._active = False
         self._greeted = False
-        self._frame = world_frame
         self._watch = watch
         self._target = target
         self.node = Node("tether_operator")
@@ -62,10 +54,7 @@ class Operator:
         self._triggers: dict[str, Any] = {name: self.node.create_client(Trigger, f"{target}/{name}") for name in ("estop", "reset")}
         self._lifecycle: Any = self.node.create_client(GetState, f"{target}/get_state")
         self._enable = self.node.create_publisher(Bool, f"{target}/enable", qos.COMMAND)
-        self._goal = self.node.create_publisher(PoseStamped, "goal_pose", qos.COMMAND)
-        self._motion = [self.node.create_publisher(Vector3Stamped, f"goal_{what}", qos.COMMAND) for what in ("velocity", "acceleration")]
         self.node.create_subscription(String, f"{target}/state", self._on_state, qos.LATCHED)
-        self.node.create_subscription(Odometry, "odometry", self._on_odometry, qos.STATE)
         self.node.create_timer(1.0 / ENABLE_HZ, self._on_timer, clock=Clock(clock_type=ClockType.STEADY_TIME))
 
     def configure(self) -> None:
@@ -93,25 +82,6 @@ class Operator:
             raise TetherError(f"{self._target} refuses {name}: {answer.message}")
         return str(answer.message)
 
-    def goal(self, position: Point) -> None:
-        """Ask for a goal position [m]."""
-        message = PoseStamped()
-        message.header.frame_id = self._frame
-        message.header.stamp = self.node.get_clock().now().to_msg()
-        message.pose.position.x, message.pose.position.y, message.pose.position.z = map(float, position)
-        message.pose.orientation.w = 1.0
-        self._goal.publish(message)
-
-    def ask(self, motion: Motion) -> None:
-        """Ask for a goal that moves."""
-        self.goal(motion.position)
-        for publisher, values in zip(self._motion, (motion.velocity, motion.acceleration)):
-            message = Vector3Stamped()
-            message.header.frame_id = self._frame
-            message.header.stamp = self.node.get_clock().now().to_msg()
-            message.vector.x, message.vector.y, message.vector.z = map(float, values)
-            publisher.publish(message)
-
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
         """Spin until ``condition``; raises `TetherError` saying ``what`` did not happen in time."""
         deadline = time.monotonic() + timeout_s
@@ -131,45 +101,20 @@ class Operator:
     def engage(self, timeout_s: float = DISCOVERY_S) -> None:
         """Configure, activate, hold the dead-man switch, and wait until the policy is in control."""
         self.configure()
-        self.wait(lambda: self.position is not None, timeout_s, "an odometry message")
+        self.prepare(timeout_s)
         self.activate()
         self.enabled = True
         self.wait(lambda: self.state == "POLICY", timeout_s, f"control by the policy (the node is {self.state or 'silent'})")
 
-    def fly(self, goals: Sequence[Point], dwell_s: float) -> list[float]:
-        """Send each goal, stay ``dwell_s`` with it; distances [m] to each at the end of its dwell. Raises if the policy loses control."""
-        distances = []
-        for goal in goals:
-            self.goal(goal)
-            self.dwell(dwell_s)
-            self._in_control()
-            distances.append(self.distance(goal))
-        return distances
+    def prepare(self, timeout_s: float) -> None:
+        """Whatever must be known before the robot is armed."""
 
-    def follow(self, reference: Callable[[float], Motion], duration_s: float, rate_hz: float) -> float:
-        """Stream a reference, a function of time [s]; RMS distance [m] to it after the first lap, or throughout a shorter flight.
-
-        Raises `TetherError` if the policy loses control.
-        """
-        begin, squares = time.monotonic(), []
-        while (now := time.monotonic() - begin) < duration_s:
-            motion = reference(now)
-            self.ask(motion)
-            if now >= LAP_S or duration_s <= LAP_S:
-                squares.append(self.distance(motion.position) ** 2)
-            self._in_control()
-            self.dwell((math.floor(now * rate_hz) + 1) / rate_hz - now)
-        return math.sqrt(sum(squares) / len(squares))
-
-    def _in_control(self) -> None:
+    def in_control(self) -> None:
+        """Raise `TetherError` unless the policy is in control."""
         if self.state != "POLICY":
             raise TetherError(f"the policy lost control: the node is in {self.state}; see /diagnostics")
 
-    def distance(self, goal: Point) -> float:
-        """From the robot to ``goal`` [m]."""
-        return math.dist(self.position, goal) if self.position else math.inf
-
-    def __enter__(self) -> Operator:
+    def __enter__(self: Me) -> Me:
         return self
 
     def __exit__(self, kind: object, error: object, trace: object) -> None:
@@ -220,10 +165,6 @@ class Operator:
 
     def _on_state(self, message: String) -> None:
         self.state = message.data
-
-    def _on_odometry(self, message: Odometry) -> None:
-        position = message.pose.pose.position
-        self.position = (position.x, position.y, position.z)
 
     def _on_timer(self) -> None:
         if self.enabled:

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from deploy.guards.config import GuardConfig
+from tether_ros import inputs, outputs
 from tether_ros.parameters import REALTIME_PRIORITY, Declaration
 
 GUARDS = "guards."
@@ -25,9 +26,25 @@ DECLARATIONS = (
     Declaration("log", "", "path of the log to write, .mcap, replaced if it exists; empty for no log"),
     Declaration("require_enable", True, "lose control when ~/enable stops coming; false only where nobody can be hurt"),
     Declaration("world_frame", "odom", "frame that odometry and goals are in; messages of another one are refused"),
+    Declaration("base_frame", "base_link", "frame that stamped velocity commands are in"),
+    Declaration("imu_frame", "base_link", "frame of the IMU's readings, whose axes must be the base's"),
+    Declaration("cmd_vel", inputs.PLAIN, "type of the messages on cmd_vel, geometry_msgs/Twist or TwistStamped", choices=inputs.CMD_VEL),
+    Declaration("output", outputs.JOINT_STATE, "what the robot is sent, see tether_ros/outputs.py", choices=outputs.FORMS),
+    Declaration("output_joints", [""], "joints in the order of a position_array; empty for the policy's order"),
+    Declaration("robot_failsafe", False, "the robot lets go by itself when commands stop or failsafe is true; without gains it must"),
     REALTIME_PRIORITY,
     *(_guard(item.name, item.default) for item in dataclasses.fields(GuardConfig)),
 )
+
+
+def frames(values: Mapping[str, Any]) -> inputs.Frames:
+    """What messages must say they are in."""
+    return inputs.Frames(values["world_frame"], values["base_frame"], values["imu_frame"])
+
+
+def joints(values: Mapping[str, Any]) -> list[str]:
+    """The order of joints in a position_array; empty for the policy's."""
+    return [joint for joint in values["output_joints"] if joint]
 
 
 def guards(values: Mapping[str, Any]) -> GuardConfig:

@@ -22,7 +22,7 @@ class Declaration:
 
     Attributes:
         name: as in YAML.
-        default: gives the type: bool, int, float, str, or a list of floats.
+        default: gives the type: bool, int, float, str, a list of floats, or one of strings of any length.
         description: one line, with the unit.
         lower, upper: inclusive range of a number; None for no range.
         choices: for a string, the values it may take.
@@ -51,7 +51,7 @@ class Declaration:
         """Why ``value`` cannot be used, or an empty string."""
         if self.choices and value not in self.choices:
             return f"parameter {self.name} is {value!r}; choose one of: {', '.join(self.choices)}"
-        if isinstance(self.default, list) and len(value) != len(self.default):
+        if isinstance(self.default, list) and isinstance(self.default[0], float) and len(value) != len(self.default):
             return f"parameter {self.name} has {len(value)} numbers, needs {len(self.default)}"
         if self.lower is not None and self.upper is not None and not self.lower <= value <= self.upper:
             return f"parameter {self.name} is {value}; it must be between {self.lower} and {self.upper}"

@@ -2,35 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 from diagnostic_msgs.msg import DiagnosticStatus
-from nav_msgs.msg import Odometry
 from rclpy.clock import Clock, ClockType
-from rclpy.duration import Duration
 from rclpy.lifecycle import LifecycleNode
-from rclpy.serialization import serialize_message
-from sensor_msgs.msg import JointState
 from std_msgs.msg import Bool, String
 
 from deploy.policy.policy import Policy
 from deploy.record.writer import Recorder
 from deploy.runtime import Event, Runtime, State, Tick
-from deploy.runtime.state_machine import TABLE
+from deploy.runtime.state_machine import FLYING, TABLE
 from robots import registry
+from robots.behaviour import Behaviour
 from robots.errors import TetherError
-from tether_ros import diagnostics, messages, options, qos
+from tether_ros import diagnostics, inputs, messages, options, outputs, qos
+from tether_ros.inputs import Input
+from tether_ros.preheater import Preheater
+from tether_ros.sender import FAREWELL, Sender
 
 WARM_UP_STEPS = 20
-ACTUATION_DEADLINE_PERIODS = 2  # what the command topic offers
 WATCH_AFTER_PERIODS = 2.5  # silence is first looked for this long after an arrival: late enough to cost nothing while messages flow
 PREHEAT_LEAD_S = 0.003  # before an observation is due; longer than a preheating step takes
 PREHEAT_PERIOD_S = 0.004  # a policy with a shorter period keeps itself warm
 NEVER_S = 1e6
-FAREWELL = Duration(seconds=0.2)  # how long a closing pilot waits until its last words are acknowledged
 
 
 class Pilot:
@@ -42,25 +40,23 @@ class Pilot:
 
     def __init__(self, node: LifecycleNode, values: Mapping[str, Any]) -> None:
         self._node = node
-        self._frame: str = values["world_frame"]
         self._entities: list[tuple[Callable[[Any], Any], Any]] = []
         if not values["policy"]:
             raise TetherError("parameter policy is empty; give a policy file, for example -p policy:=policies/hover.onnx")
         policy = Policy.load(values["policy"], provider=values["provider"])
         self._contract = policy.contract
-        self._encode = messages.ActuationEncoder(self._contract.actuation)
-        self._sources = {sensor.source: messages.source(sensor.source) for sensor in self._contract.sensors}
-        self._commands = {command.name: messages.command(command.name) for command in self._contract.commands}
-        robot = registry.robot(values["robot"] or self._contract.robot)
-        config = options.guards(values)
-        self._preheater = Preheater(policy, self._encode)
-        self._preheater.run(WARM_UP_STEPS)
-        self._recorder = Recorder(values["log"], policy, robot=robot, config=config) if values["log"] else None
+        frames = options.frames(values)
+        self._sources = inputs.sources(self._contract, frames)
+        self._commands = inputs.commands(self._contract, frames, values["cmd_vel"])
+        outputs.require_failsafe(values["output"], values["robot_failsafe"])
+        self._runtime, self._recorder = _runtime(policy, values)
         try:
-            self._runtime = Runtime(policy, robot=robot, recorder=self._recorder, config=config)
+            self._sender = Sender(node, self._contract, self._runtime.gains, values["output"], options.joints(values))
         except TetherError:
             self._close_log()
             raise
+        self._preheater = Preheater(policy, self._sources.values(), self._sender.encode)
+        self._preheater.run(WARM_UP_STEPS)
         self._always_enabled = not values["require_enable"]
         self._notes = {"policy": str(policy.path), "policy_digest": policy.digest, "log": values["log"] or "off"}
         self._active = False
@@ -73,7 +69,7 @@ class Pilot:
         """Arm the runtime; raises `TetherError` if another node publishes on the command topic, or the runtime refuses."""
         rivals = self._rivals()
         if rivals:
-            raise TetherError(f"{', '.join(rivals)} publishes on {self._actuation.topic_name} already; stop it, one node commands a robot")
+            raise TetherError(f"{', '.join(rivals)} publishes on {self._sender.topic} already; stop it, one node commands a robot")
         self._runtime.activate()
         if self._always_enabled:
             self._runtime.enable(time.monotonic())
@@ -87,8 +83,8 @@ class Pilot:
             return
         self._active = False
         self._rest()
-        if self._runtime.state in (State.POLICY, State.HOLD) or not self._runtime.behaviour.silent:
-            self._actuation.publish(self._encode(self._runtime.final_command(), self._stamp_ns))
+        if self._sender.damps and (self._runtime.state in FLYING or not self._runtime.behaviour.silent):
+            self._sender.send(self._runtime.final_command(), State.IDLE, self._stamp_ns)
         if (self._runtime.state, Event.DEACTIVATE) in TABLE:  # an e-stop stays latched
             self._runtime.deactivate()
         self._request_failsafe(self._runtime.failsafe)
@@ -99,9 +95,10 @@ class Pilot:
         was_active = self._active
         self.deactivate()
         if was_active:
-            self._actuation.wait_for_all_acked(FAREWELL)
+            self._sender.flush()
             self._failsafe.wait_for_all_acked(FAREWELL)
         self._close_log()
+        self._sender.close()
         for destroy, entity in self._entities:
             destroy(entity)
 
@@ -134,14 +131,13 @@ class Pilot:
 
     def _communicate(self) -> None:
         node, contract = self._node, self._contract
-        deadline_s = ACTUATION_DEADLINE_PERIODS * contract.period_s
-        self._actuation = self._own(node.create_publisher(JointState, "actuation", qos.actuation(deadline_s)), node.destroy_publisher)
         self._failsafe = self._own(node.create_publisher(Bool, "failsafe", qos.LATCHED), node.destroy_publisher)
         self._state = self._own(node.create_publisher(String, "~/state", qos.LATCHED), node.destroy_publisher)
-        for name, (kind, decode) in self._sources.items():
-            self._own(node.create_subscription(kind, name, self._on_sensors(name, decode), qos.STATE), node.destroy_subscription)
-        for name, (topic, kind, read) in self._commands.items():
-            self._own(node.create_subscription(kind, topic, self._on_command(name, read), qos.COMMAND), node.destroy_subscription)
+        for name, source in self._sources.items():
+            self._own(node.create_subscription(source.kind, name, self._on_sensors(name, source), qos.STATE), node.destroy_subscription)
+        for topic, command in self._commands.items():
+            callback = self._on_command(topic, command)
+            self._own(node.create_subscription(command.kind, topic, callback, qos.COMMAND), node.destroy_subscription)
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._watchdog = self._own(node.create_timer(contract.period_s, self._on_silence, clock=steady), node.destroy_timer)
         after_s = contract.period_s - PREHEAT_LEAD_S if contract.period_s >= PREHEAT_PERIOD_S else NEVER_S
@@ -161,26 +157,37 @@ class Pilot:
         self._entities.append((destroy, entity))
         return entity
 
-    def _on_sensors(self, source: str, decode: Callable[[Any], messages.Readings]) -> Callable[[Any], None]:
+    def _on_sensors(self, name: str, source: Input) -> Callable[[Any], None]:
         def callback(message: Any) -> None:
             receipt_s = time.monotonic()
-            if not self._active or not self._same_frame(message, source):
+            readings = self._decoded(message, name, source) if self._active else None
+            if readings is None:
                 return
             stamp_ns = messages.stamp_ns(message.header.stamp)
-            self._act(self._runtime.on_sensors(source, decode(message), stamp_ns, receipt_s))
-            if source == self._contract.clock:
+            self._act(self._runtime.on_sensors(name, readings, stamp_ns, receipt_s))
+            if name == self._contract.clock:
                 self._stamp_ns = stamp_ns
                 self._watch(WATCH_AFTER_PERIODS)
                 self._preheat.reset()
 
         return callback
 
-    def _on_command(self, name: str, decode: Callable[[Any], np.ndarray]) -> Callable[[Any], None]:
+    def _on_command(self, topic: str, command: Input) -> Callable[[Any], None]:
         def callback(message: Any) -> None:
-            if self._same_frame(message, name):
-                self._runtime.on_command(name, decode(message), time.monotonic())
+            receipt_s = time.monotonic()
+            for name, value in (self._decoded(message, topic, command) or {}).items():
+                self._runtime.on_command(name, value, receipt_s)
 
         return callback
+
+    def _decoded(self, message: Any, what: str, source: Input) -> messages.Readings | None:
+        """Values by signal name; None, and a word in the log, for a message that cannot be used."""
+        try:
+            source.check(message)
+            return source.decode(message)
+        except TetherError as error:
+            self._node.get_logger().error(f"{what} is ignored: {error}", throttle_duration_sec=1.0)
+            return None
 
     def _on_preheat(self) -> None:
         self._preheat.cancel()
@@ -202,7 +209,7 @@ class Pilot:
         if tick is None:
             return
         if tick.actuation is not None:
-            self._actuation.publish(self._encode(tick.actuation, tick.stamp_ns))
+            self._sender.send(tick.actuation, tick.state, tick.stamp_ns)
         self._request_failsafe(tick.request_failsafe)
         self._announce()
 
@@ -222,34 +229,23 @@ class Pilot:
     def _rivals(self) -> list[str]:
         """Other publishers of the command topic, by node name."""
         own = self._node.get_fully_qualified_name()
-        infos = self._node.get_publishers_info_by_topic(self._actuation.topic_name)
+        infos = self._node.get_publishers_info_by_topic(self._sender.topic)
         names = [f"{info.node_namespace.rstrip('/')}/{info.node_name}" for info in infos]
         if own in names:
             names.remove(own)  # once: a second node of our own name is a rival too
         return names
 
-    def _same_frame(self, message: Any, what: str) -> bool:
-        frame = message.header.frame_id
-        if frame == self._frame:
-            return True
-        self._node.get_logger().error(f"{what} is in frame {frame!r}, not {self._frame!r}; it is ignored", throttle_duration_sec=1.0)
-        return False
 
-
-class Preheater:
-    """Runs recorded steps whose results nobody uses: the first real step is then as fast as the rest.
-
-    A core that idled for most of a period has lost the code and weights from its caches, and a step takes up to three times as long; one
-    unused step shortly before an observation is due brings them back.
-    """
-
-    def __init__(self, policy: Policy, encode: messages.ActuationEncoder) -> None:
-        self._policy, self._encode = policy, encode
-        self._inputs, self._memory = policy.recorded_step()
-        self._message = Odometry()
-
-    def run(self, steps: int) -> None:
-        """Decode, step and encode ``steps`` times."""
-        for _ in range(steps):
-            messages.sensors_from_odometry(self._message)
-            serialize_message(self._encode(self._policy.step(self._inputs, self._inputs, self._memory).actuation, 0))
+def _runtime(policy: Policy, values: Mapping[str, Any]) -> tuple[Runtime, Recorder | None]:
+    """The runtime and its log. A robot that cannot be told to give way is told nothing instead, and asked for its own failsafe."""
+    robot, config = registry.robot(values["robot"] or policy.contract.robot), options.guards(values)
+    behaviour = Behaviour.of(robot)
+    if values["output"] != outputs.JOINT_STATE:
+        behaviour = dataclasses.replace(behaviour, silent=True)
+    recorder = Recorder(values["log"], policy, robot=robot, behaviour=behaviour, config=config) if values["log"] else None
+    try:
+        return Runtime(policy, robot=robot, recorder=recorder, config=config, behaviour=behaviour), recorder
+    except TetherError:
+        if recorder is not None:
+            recorder.close()
+        raise

@@ -1,1 +1,1 @@
-"""A simulated robot that stands in at the message boundary: odometry out, actuation in, its own failsafe."""
+"""A simulated robot that stands in at the message boundary: readings out, actuation in, its own failsafe."""

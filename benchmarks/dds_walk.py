@@ -7,8 +7,9 @@ walks through random velocities, a new one every few seconds, as in the task's e
 - the robot: control periods that had to go on with the command before (`unanswered`), and periods that it began late itself (`late`);
 - this process: time from the stamp of an observation, the scheduled instant of its period, to the command that answers it.
 
-Tracking is judged by the robot's ground truth, but for the second after a new command, and stands beside the batch evaluation of the same
-file on a suite without disturbances. The policy node's guards on timing are off, so that misses are counted instead of ending the run.
+Tracking is judged by the robot's ground truth, but for the second after a new command, and stands beside batch evaluations of the file:
+without disturbances (`nominal`; here sensors are noisy) and with all of them (`full`; here nobody pushes). The policy node's guards on
+timing are off, so that misses are counted instead of ending the run.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import argparse
 import json
 import math
 import os
+import subprocess
 import sys
 import tempfile
 import time
@@ -32,6 +34,7 @@ from deploy.guards.trips import Warn
 from deploy.policy import Policy
 from deploy.record.reader import read_log
 from deploy.replay.replay import replay
+from robots.errors import TetherError
 from tether_bringup import mission
 from tether_bringup.referee import Referee
 from tether_ros import process, qos
@@ -40,7 +43,7 @@ from tether_ros.walk_operator import Velocity, WalkOperator
 
 LARGEST = Velocity(1.0, 0.5, 1.0)  # of the suites
 EACH_S = 5.0
-BATCH_SUITE, BATCH_EPISODES = "nominal", 64
+BATCH_SUITES, BATCH_EPISODES = ("nominal", "full"), 128
 
 
 def profile(seconds: float, seed: int) -> list[Velocity]:
@@ -56,6 +59,7 @@ def measure(policy: Policy, log: Path, seconds: float, seed: int, priority: int)
     velocities, answers_ms = profile(seconds, seed), []
 
     def operate(operator: WalkOperator) -> dict[str, Any]:
+        process.prioritise(priority)  # only now, or everything started from here would have it
         referee = Referee(operator)
         operator.node.create_subscription(JointState, "actuation", timed(answers_ms), qos.actuation(1.0))
         operator.walk(velocities, seconds / len(velocities))
@@ -90,27 +94,18 @@ def percentiles(values: np.ndarray) -> dict[str, float]:
     return dict(zip(("p50", "p99", "p99_9", "max"), map(float, np.percentile(values, (50, 99, 99.9, 100)))))
 
 
-def batch(policy: Path, seed: int) -> dict[str, Any]:
-    """The same figures from the batch evaluation, by its own command."""
-    from cli.main import main as tether
-
+def batch(policy: Path, suite: str, seed: int) -> dict[str, Any]:
+    """The same figures from a batch evaluation, by its own command."""
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "evaluation.json"
-        words = [
-            "evaluate",
-            str(policy),
-            "--suite",
-            BATCH_SUITE,
-            "--episodes",
-            str(BATCH_EPISODES),
-            "--seed",
-            str(seed),
-            "--json",
-            str(out),
-        ]
-        tether(words)
+        words = ["evaluate", str(policy), "--suite", suite, "--episodes", str(BATCH_EPISODES), "--seed", str(seed), "--json", str(out)]
+        done = subprocess.run([sys.executable, "-m", "cli", *words], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise TetherError(f"the evaluation on {suite} failed: {done.stderr.strip()}")
         found = json.loads(out.read_text())
-    return {"suite": BATCH_SUITE, "episodes": BATCH_EPISODES, **found}
+    rms = {"velocity_m_s": found["tracking_rms"], "yaw_rad_s": found["measures"]["yaw_error_rad_s"]["rms"]}
+    errors = {f"rms_{name}": spread["root_mean_square"] for name, spread in rms.items()}
+    return {"episodes": found["episodes"], "crashes": found["crashes"], **errors}
 
 
 def table(result: dict[str, Any]) -> str:
@@ -125,6 +120,11 @@ def table(result: dict[str, Any]) -> str:
             f"stamp to answer over DDS p50 {answer['p50']:.2f} ms, p99 {answer['p99']:.2f} ms, max {answer['max']:.2f} ms",
             f"RMS error {result['rms_velocity_m_s']:.3f} m/s and {result['rms_yaw_rad_s']:.3f} rad/s; "
             f"largest tilt {math.degrees(result['largest_tilt_rad']):.1f}°; fell: {result['fell']}",
+            *(
+                f"batch, {suite}: {found['rms_velocity_m_s']:.3f} m/s and {found['rms_yaw_rad_s']:.3f} rad/s, {found['crashes']} falls in "
+                f"{found['episodes']} episodes"
+                for suite, found in result["batch"].items()
+            ),
         ]
     )
 
@@ -134,19 +134,19 @@ def _body(arguments: Sequence[str]) -> int:
     parser.add_argument("policy", type=Path, help="policy file that walks, .onnx")
     parser.add_argument("--seconds", type=float, default=60.0, help="under the policy (default 60)")
     parser.add_argument("--seed", type=int, default=0, help="of velocities and sensor noise (default 0)")
-    parser.add_argument("--realtime", type=int, default=0, metavar="PRIORITY", help="SCHED_FIFO priority of robot and policy node")
+    parser.add_argument("--realtime", type=int, default=0, metavar="PRIORITY", help="SCHED_FIFO priority of all three processes")
     parser.add_argument("--no-batch", action="store_true", help="leave the batch evaluation out")
     parser.add_argument("--json", metavar="FILE", help="write the results there")
     options = parser.parse_args(arguments[1:])
+    beside = {} if options.no_batch else {suite: batch(options.policy, suite, options.seed) for suite in BATCH_SUITES}
     load = os.getloadavg()[0]
     with tempfile.TemporaryDirectory() as folder:
         result = measure(Policy.load(options.policy), Path(folder) / "walk.mcap", options.seconds, options.seed, options.realtime)
     machine = {"load_average_at_start": load, "load_average_at_end": os.getloadavg()[0], "cores": os.cpu_count()}
-    report = {"seconds": options.seconds, "seed": options.seed, "realtime_priority": options.realtime, **machine, **result}
-    if not options.no_batch:
-        report["batch"] = batch(options.policy, options.seed)
+    run = {"seconds": options.seconds, "seed": options.seed, "realtime_priority": options.realtime}
+    report = {**run, **machine, **result, "batch": beside}
     mission.write_json(options.json, report)
-    print(f"{os.cpu_count()} cores, load average {load:.2f} at the start\n{table(result)}")
+    print(f"{os.cpu_count()} cores, load average {load:.2f} at the start\n{table(report)}")
     return 0
 
 

@@ -91,6 +91,7 @@ WITHOUT = "import sys; sys.modules['{package}'] = None; sys.argv = {argv!r}; imp
         ("simulated_robot", "rclpy", [], "tether[ros]"),
         ("tether_operator", "rclpy", [], "tether[ros]"),
         ("tether_flight", "rclpy", [str(POLICY)], "tether[ros]"),
+        ("tether_walk", "rclpy", [str(POLICY)], "tether[ros]"),
         ("tether", "onnxruntime", ["inspect", str(POLICY)], "onnxruntime"),
         ("tether", "mujoco", ["new", "robot", str(POLICY)], "mujoco"),
         ("tether", "tensorboard", ["list"], ""),

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import signal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pytest
 
 from deploy.policy import Policy
 from deploy.record import read_log
 from deploy.replay.replay import replay
 from deploy.runtime import State
+from robots.errors import TetherError
 from tests.ros2_ws.helpers import GO2
 from tests.ros2_ws.test_flight import UNHURRIED
 from tether_bringup.mission import robot_parameters
 from tether_bringup.processes import Process, parameters
-from tether_bringup.walk import walk
+from tether_bringup.walk import judge, walk
 from tether_bringup.witness import Witness
 from tether_ros.walk_operator import WalkOperator
 from tether_sim.modes import SILENCE_PERIODS
@@ -41,6 +45,21 @@ def test_a_walk_stands_up_follows_lies_down_and_passes_while_a_changed_log_does_
     changed = replay(dataclasses.replace(log, rows=rows), policy)
     assert changed.verdict == "violation"
     assert any(finding.check == "sent" and finding.tick == tick for finding in changed.findings)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"fell": True}, "the robot fell: it tilted by up to 1.50 rad"),
+        ({"rms_velocity_m_s": 0.31}, "0.31 m/s and 0.10 rad/s RMS off what it was asked"),
+        ({"rms_yaw_rad_s": math.nan}, "nan rad/s RMS off"),
+    ],
+)
+def test_a_walk_that_is_none_is_an_error(change: dict[str, Any], reason: str) -> None:
+    good = {"fell": False, "largest_tilt_rad": 1.5, "rms_velocity_m_s": 0.1, "rms_yaw_rad_s": 0.1}
+    judge(good)
+    with pytest.raises(TetherError, match=reason):
+        judge(good | change)
 
 
 def test_a_policy_node_that_is_killed_leaves_the_robot_giving_way_within_five_periods(domain: None) -> None:

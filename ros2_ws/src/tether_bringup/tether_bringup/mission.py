@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PRIORITY = 10
 ROBOT, PILOT = "tether_sim.simulated_robot", "tether_ros.policy_node"
+START_S = 60.0  # two interpreters that load their libraries on a busy machine
 REST_S = 30.0
 
 Operate = Callable[[Any], dict[str, Any]]
@@ -88,10 +89,13 @@ def _attend(robot: Process, pilot: Process, make_operator: Callable[..., Operato
 
     with make_operator(watch=(robot.check, pilot.check)) as operator:
         witness = Witness(operator.node)
+        operator.patience_s = START_S
         try:
             operator.engage()
+            operator.watch.append(lambda: _still_commanded(witness))
             result = operate(operator)
-            _still_commanded(witness)
+            operator.in_control()
+            operator.watch.pop()
             operator.deactivate()
             operator.wait(lambda: witness.mode == "resting", REST_S, "rest of the simulated robot")
         except TetherError as error:
@@ -105,7 +109,9 @@ def _attend(robot: Process, pilot: Process, make_operator: Callable[..., Operato
 
 def _still_commanded(witness: Witness) -> None:
     if witness.mode != "commanded":
-        raise TetherError(f"the robot took over: {witness.mode}, {witness.events[-1]['reason']}; is the machine too busy?")
+        why = [event for mode, event in zip(witness.modes, witness.events) if mode == "failsafe"] or witness.events[-1:]
+        late = f"{why[-1]['late_periods']} periods began late"
+        raise TetherError(f"the robot took over: {witness.mode}, {why[-1]['reason']}, {late}; is the machine too busy?")
 
 
 def _last_line(child: Process) -> str:

@@ -64,11 +64,11 @@ def walk(
 
     pilot_options = {"log": Path(log).resolve(), **(options or {})}
     result = mission.fulfil(checked, robot_options or {}, pilot_options, WalkOperator, operate)
-    _judge(result)
+    judge(result)
     return result
 
 
-def _judge(result: Mapping[str, Any]) -> None:
+def judge(result: Mapping[str, Any]) -> None:
     """Raise `TetherError` for a walk that is none; NaN, of nothing judged, is one."""
     if result["fell"]:
         raise TetherError(f"the robot fell: it tilted by up to {result['largest_tilt_rad']:.2f} rad")

@@ -35,9 +35,9 @@ class GoalOperator(Operator):
         self._motion = [self.node.create_publisher(Vector3Stamped, f"goal_{what}", qos.COMMAND) for what in ("velocity", "acceleration")]
         self.node.create_subscription(Odometry, "odometry", self._on_odometry, qos.STATE)
 
-    def prepare(self, timeout_s: float) -> None:
+    def prepare(self) -> None:
         """Know where the robot is."""
-        self.wait(lambda: self.position is not None, timeout_s, "an odometry message")
+        self.wait(lambda: self.position is not None, self.patience_s, "an odometry message")
 
     def goal(self, position: Point) -> None:
         """Ask for a goal position [m]."""

@@ -1,11 +1,14 @@
-"""The policy node: odometry and goals in, actuation out, everything decided by `deploy.runtime`.
+"""The policy node: sensors and commands in, actuation out, everything decided by `deploy.runtime`.
 
 | name | type | what |
 |---|---|---|
-| the contract's sources, `odometry` | nav_msgs/Odometry in | the clock source's arrival is a step, answered in its own callback |
-| the contract's commands, `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
+| the contract's sources: `odometry` | nav_msgs/Odometry in | the arrival of the one that is the clock is a step |
+| `joint_state`, `imu` | sensor_msgs/JointState, Imu in | joints are found by name |
+| the contract's commands: `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
 | `goal_velocity`, `goal_acceleration` | geometry_msgs/Vector3Stamped in | likewise, for a policy that follows a moving goal |
-| `actuation` | sensor_msgs/JointState out | stamped with the observation it answers |
+| `cmd_vel` | geometry_msgs/Twist or TwistStamped in | for a policy that walks |
+| `actuation` | by parameter `output`, see `tether_ros.outputs` | stamped with the observation it answers, where the type has a stamp |
+| `~/gains` | sensor_msgs/JointState out | of joint positions, with their stamp |
 | `failsafe` | std_msgs/Bool out, latched | true asks the robot for its own failsafe |
 | `~/state` | std_msgs/String out, latched | state of the runtime |
 | `~/enable` | std_msgs/Bool in | the dead-man; must keep coming |

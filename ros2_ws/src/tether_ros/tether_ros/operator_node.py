@@ -31,9 +31,11 @@ class Operator:
 
     Args:
         target: name of the policy node.
-        watch: called while waiting; raise to give up.
+        watch: called while waiting and in `in_control`; raise to give up.
 
     Attributes:
+        watch: the same, for more to be added.
+        patience_s: how long discovery may take; who starts the policy node in the same breath allows more.
         node: this operator's node; whoever works beside it may add to it.
         executor: spins it.
         state: of the policy node's runtime, as last published.
@@ -45,7 +47,8 @@ class Operator:
         self.enabled = False
         self._active = False
         self._greeted = False
-        self._watch = watch
+        self.watch = list(watch)
+        self.patience_s = DISCOVERY_S
         self._target = target
         self.node = Node("tether_operator")
         self.executor = SingleThreadedExecutor()
@@ -86,7 +89,7 @@ class Operator:
         """Spin until ``condition``; raises `TetherError` saying ``what`` did not happen in time."""
         deadline = time.monotonic() + timeout_s
         while not condition():
-            for check in self._watch:
+            for check in self.watch:
                 check()
             if time.monotonic() > deadline:
                 raise TetherError(f"{what} did not happen within {timeout_s:g} s")
@@ -98,19 +101,21 @@ class Operator:
         while (left := end - time.monotonic()) > 0:
             self.executor.spin_once(left)
 
-    def engage(self, timeout_s: float = DISCOVERY_S) -> None:
+    def engage(self) -> None:
         """Configure, activate, hold the dead-man switch, and wait until the policy is in control."""
         self.configure()
-        self.prepare(timeout_s)
+        self.prepare()
         self.activate()
         self.enabled = True
-        self.wait(lambda: self.state == "POLICY", timeout_s, f"control by the policy (the node is {self.state or 'silent'})")
+        self.wait(lambda: self.state == "POLICY", self.patience_s, f"control by the policy (the node is {self.state or 'silent'})")
 
-    def prepare(self, timeout_s: float) -> None:
+    def prepare(self) -> None:
         """Whatever must be known before the robot is armed."""
 
     def in_control(self) -> None:
         """Raise `TetherError` unless the policy is in control."""
+        for check in self.watch:
+            check()
         if self.state != "POLICY":
             raise TetherError(f"the policy lost control: the node is in {self.state}; see /diagnostics")
 
@@ -140,7 +145,7 @@ class Operator:
 
     def _call(self, client: Any, request: Any, what: str) -> Any:
         self._greet()
-        self.wait(client.service_is_ready, DISCOVERY_S, f"{self._target} answering to {what}")
+        self.wait(client.service_is_ready, self.patience_s, f"{self._target} answering to {what}")
         future = client.call_async(request)
         self.wait(future.done, SERVICE_S, f"{what} of {self._target}")
         return future.result()
@@ -151,9 +156,9 @@ class Operator:
         A service may find its caller later than it is found, and then its answer is lost; of this node's clients the one used here was
         created last, so whoever can answer it can answer all.
         """
-        deadline = time.monotonic() + DISCOVERY_S
+        deadline = time.monotonic() + self.patience_s
         while not self._greeted:
-            self.wait(self._lifecycle.service_is_ready, DISCOVERY_S, f"discovery of {self._target}")
+            self.wait(self._lifecycle.service_is_ready, self.patience_s, f"discovery of {self._target}")
             future = self._lifecycle.call_async(GetState.Request())
             with suppress(TetherError):
                 self.wait(future.done, GREETING_S, "a greeting")

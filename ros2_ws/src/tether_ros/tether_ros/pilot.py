@@ -52,7 +52,7 @@ class Pilot:
         self._runtime, self._recorder = _runtime(policy, values)
         try:
             self._sender = Sender(node, self._contract, self._runtime.gains, values["output"], options.joints(values))
-        except TetherError:
+        except Exception:
             self._close_log()
             raise
         self._preheater = Preheater(policy, self._sources.values(), self._sender.encode)
@@ -245,7 +245,7 @@ def _runtime(policy: Policy, values: Mapping[str, Any]) -> tuple[Runtime, Record
     recorder = Recorder(values["log"], policy, robot=robot, behaviour=behaviour, config=config) if values["log"] else None
     try:
         return Runtime(policy, robot=robot, recorder=recorder, config=config, behaviour=behaviour), recorder
-    except TetherError:
+    except Exception:
         if recorder is not None:
             recorder.close()
         raise

@@ -2,7 +2,8 @@
 
 A control step is one graph, recorded once: every sub-step of every environment, motors included, without leaving the device. State and
 readings are Warp's arrays, seen by torch without a copy. The model, its motors, delays and what is exact are those of
-`sim.mujoco_cpu.simulator`; numbers are float32, so that positions agree to micrometres, not bit for bit.
+`sim.mujoco_cpu.simulator`; numbers are float32. Where the solver may finish, joints of both engines agree to 1e-5 rad over 0.3 s of moving
+legs, sliding included. The Go2's stops after four iterations: then they are up to 0.04 rad apart, and 0.12 rad where feet slide.
 
 On the CPU everything repeats bit for bit. On a GPU contacts are numbered in the order in which they are found, so that sums differ in their
 last digits from run to run.

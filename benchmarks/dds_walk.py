@@ -56,7 +56,8 @@ def profile(seconds: float, seed: int) -> list[Velocity]:
 
 def measure(policy: Policy, log: Path, seconds: float, seed: int, priority: int) -> dict[str, Any]:
     """One run."""
-    velocities, answers_ms = profile(seconds, seed), []
+    velocities = profile(seconds, seed)
+    answers_ms: list[float] = []
 
     def operate(operator: WalkOperator) -> dict[str, Any]:
         process.prioritise(priority)  # only now, or everything started from here would have it

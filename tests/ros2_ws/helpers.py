@@ -179,7 +179,7 @@ UNHURRIED = {
 class Cockpit(Crew):
     """A policy node and its robot, spun together."""
 
-    def __init__(self, robot: type[Any], **options: Any) -> None:
+    def __init__(self, robot: type[Any], /, **options: Any) -> None:
         values = {"policy": str(robot.policy), **UNHURRIED, **{name.replace("__", "."): value for name, value in options.items()}}
         self.node = PolicyNode([Parameter(name, value=value) for name, value in values.items()])
         self.robot = robot()

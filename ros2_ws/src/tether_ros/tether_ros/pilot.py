@@ -29,6 +29,7 @@ WATCH_AFTER_PERIODS = 2.5  # silence is first looked for this long after an arri
 PREHEAT_LEAD_S = 0.003  # before an observation is due; longer than a preheating step takes
 PREHEAT_PERIOD_S = 0.004  # a policy with a shorter period keeps itself warm
 NEVER_S = 1e6
+COMPLAIN_EVERY_S = 1.0
 
 
 class Pilot:
@@ -63,6 +64,7 @@ class Pilot:
         self._requested: bool | None = None
         self._announced = ""
         self._stamp_ns = 0
+        self._complained_s: dict[str, float] = {}
         self._communicate()
 
     def activate(self) -> None:
@@ -186,8 +188,15 @@ class Pilot:
             source.check(message)
             return source.decode(message)
         except TetherError as error:
-            self._node.get_logger().error(f"{what} is ignored: {error}", throttle_duration_sec=1.0)
+            self._complain(what, f"{what} is ignored: {error}")
             return None
+
+    def _complain(self, topic: str, text: str) -> None:
+        """Log an error, at most one a second and topic; the logger's own throttle knows lines of code, not topics."""
+        now_s = time.monotonic()
+        if now_s - self._complained_s.get(topic, -COMPLAIN_EVERY_S) >= COMPLAIN_EVERY_S:
+            self._complained_s[topic] = now_s
+            self._node.get_logger().error(text)
 
     def _on_preheat(self) -> None:
         self._preheat.cancel()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pty
+import select
 import signal
 import termios
 from collections.abc import Iterator
@@ -27,13 +28,19 @@ def terminal() -> Iterator[tuple[int, int]]:
         os.close(end)
 
 
+def typed(text: bytes, typing: int, program: int) -> None:
+    """Type ``text``, and wait until it has come through."""
+    os.write(typing, text)
+    assert select.select([program], [], [], 10.0)[0]
+
+
 def test_keys_come_one_by_one_without_echo(terminal: tuple[int, int]) -> None:
     typing, program = terminal
     before = termios.tcgetattr(program)
     with Keyboard(program) as keyboard:
         assert not termios.tcgetattr(program)[3] & (termios.ECHO | termios.ICANON)
         assert keyboard.keys() == []
-        os.write(typing, b"w5 \x1b[A\x1bOD")
+        typed(b"w5 \x1b[A\x1bOD", typing, program)
         assert keyboard.keys() == ["w", "5", " ", "up", "left"]
     assert termios.tcgetattr(program) == before
 
@@ -41,11 +48,11 @@ def test_keys_come_one_by_one_without_echo(terminal: tuple[int, int]) -> None:
 def test_an_arrow_in_two_parts_is_no_escape(terminal: tuple[int, int]) -> None:
     typing, program = terminal
     with Keyboard(program) as keyboard:
-        os.write(typing, b"\x1b")
+        typed(b"\x1b", typing, program)
         assert keyboard.keys() == []
-        os.write(typing, b"[C")
+        typed(b"[C", typing, program)
         assert keyboard.keys() == ["right"]
-        os.write(typing, b"\x1b")
+        typed(b"\x1b", typing, program)
         assert keyboard.keys() == []
         assert keyboard.keys() == ["escape"]  # nothing came after it
 
@@ -58,7 +65,7 @@ def test_the_terminal_is_restored_after_an_error(terminal: tuple[int, int]) -> N
     typing, program = terminal
     before, handler = termios.tcgetattr(program), signal.getsignal(signal.SIGTERM)
     with pytest.raises(ZeroDivisionError), Keyboard(program):
-        raise ZeroDivisionError(os.write(typing, b"rm -rf\n"))  # typed ahead, and not for the shell
+        raise ZeroDivisionError(typed(b"rm -rf\n", typing, program))  # typed ahead, and not for the shell
     assert termios.tcgetattr(program) == before
     assert signal.getsignal(signal.SIGTERM) is handler
     os.set_blocking(program, False)

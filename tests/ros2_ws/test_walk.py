@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +27,20 @@ from tether_ros.walk_operator import WalkOperator
 from tether_sim.modes import SILENCE_PERIODS
 
 
+def undisturbed(mission: Callable[[], dict[str, Any]], attempts: int = 3) -> dict[str, Any]:
+    """What ``mission`` gives; a robot that took over, because a busy machine was silent for 100 ms, did right, and may try again."""
+    for _ in range(attempts - 1):
+        try:
+            return mission()
+        except TetherError as error:
+            if "is the machine too busy?" not in str(error):
+                raise
+    return mission()
+
+
 def test_a_walk_stands_up_follows_lies_down_and_passes_while_a_changed_log_does_not(domain: None, tmp_path: Path) -> None:
     path, policy = tmp_path / "walk.mcap", Policy.load(GO2)
-    result = walk(GO2, path, seconds=8.0, profile=((0.6, 0.0, 0.0), (0.3, 0.0, 0.6), (0.0, 0.0, 0.0)), options=UNHURRIED)
+    result = undisturbed(lambda: walk(GO2, path, seconds=8.0, profile=((0.6, 0.0, 0.0), (0.3, 0.0, 0.6), (0.0,) * 3), options=UNHURRIED))
     assert result["modes"] == ["held", "commanded", "failsafe", "resting"]
     assert not result["fell"]
     log = read_log(path)

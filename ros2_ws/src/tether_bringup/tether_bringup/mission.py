@@ -108,7 +108,7 @@ def _attend(robot: Process, pilot: Process, make_operator: Callable[..., Operato
 
 
 def _still_commanded(witness: Witness) -> None:
-    if witness.mode != "commanded":
+    if witness.events and witness.mode != "commanded":  # no event: its mode has not come through yet
         why = [event for mode, event in zip(witness.modes, witness.events) if mode == "failsafe"] or witness.events[-1:]
         late = f"{why[-1]['late_periods']} periods began late"
         raise TetherError(f"the robot took over: {witness.mode}, {why[-1]['reason']}, {late}; is the machine too busy?")

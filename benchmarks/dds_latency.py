@@ -169,9 +169,13 @@ def merged(parts: list[dict[str, Any]]) -> dict[str, Any]:
 def summary(result: dict[str, Any]) -> dict[str, Any]:
     """Percentiles [ms] and counts of one measurement."""
     latency_ms = result.pop("latency_ms")
-    percentiles = zip(("p50_ms", "p99_ms", "p99_9_ms", "max_ms"), np.percentile(latency_ms, (50, 99, 99.9, 100)))
     answered = {"answered": len(latency_ms), "answered_share": len(latency_ms) / result["sent"]}
-    return result | answered | {name: float(value) for name, value in percentiles}
+    return result | answered | {f"{name}_ms": value for name, value in percentiles(latency_ms).items()}
+
+
+def percentiles(values: Sequence[float] | np.ndarray) -> dict[str, float]:
+    """Median, 99 %, 99.9 % and largest."""
+    return dict(zip(("p50", "p99", "p99_9", "max"), map(float, np.percentile(values, (50, 99, 99.9, 100)))))
 
 
 def export(rate_hz: float, folder: Path) -> Path:

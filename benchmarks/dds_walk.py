@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from sensor_msgs.msg import JointState
 
-from benchmarks.dds_latency import PATIENT
+from benchmarks.dds_latency import PATIENT, percentiles
 from deploy.guards.trips import Warn
 from deploy.policy import Policy
 from deploy.record.reader import read_log
@@ -68,7 +68,7 @@ def measure(policy: Policy, log: Path, seconds: float, seed: int, priority: int)
 
     scheduling = {"realtime_priority": priority}
     result = mission.fulfil(policy, {"seed": seed, **scheduling}, {"log": log, **scheduling, **PATIENT}, WalkOperator, operate)
-    return result | {"answer_ms": percentiles(np.array(answers_ms))} | logged(log, policy)
+    return result | {"answer_ms": percentiles(answers_ms)} | logged(log, policy)
 
 
 def timed(answers_ms: list[float]) -> Callable[[JointState], None]:
@@ -88,11 +88,6 @@ def logged(log: Path, policy: Policy) -> dict[str, Any]:
     missed = (recorded.columns["warnings"].astype(int)[ran] & Warn.MISSED) != 0
     report = replay(recorded, policy)
     return {"steps": int(ran.sum()), "missed": int(missed.sum()), "step_ms": percentiles(took_ms), "replay": report.verdict}
-
-
-def percentiles(values: np.ndarray) -> dict[str, float]:
-    """Median, 99 %, 99.9 % and largest."""
-    return dict(zip(("p50", "p99", "p99_9", "max"), map(float, np.percentile(values, (50, 99, 99.9, 100)))))
 
 
 def batch(policy: Path, suite: str, seed: int) -> dict[str, Any]:

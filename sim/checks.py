@@ -24,6 +24,12 @@ def substeps(control_dt: float, physics_dt: float | None) -> int:
     return count
 
 
+def check_count(num_envs: int) -> None:
+    """Refuse less than one environment."""
+    if num_envs < 1:
+        raise TetherError(f"num_envs is {num_envs}; give at least 1")
+
+
 def check_names(names: Collection[str], known: Collection[str], kind: str) -> None:
     """Refuse a state or parameter that an engine does not have."""
     for name in names:

@@ -18,7 +18,7 @@ from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length
 from sim.battery import Supply
-from sim.checks import check_mask, check_names, check_shape, substeps
+from sim.checks import check_count, check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
 from sim.fused.structure import map_tensors
@@ -77,8 +77,7 @@ class QuadrotorSimulator(Simulator):
         device: torch.device | str = "cpu",
         dtype: torch.dtype = torch.float32,
     ) -> None:
-        if num_envs < 1:
-            raise TetherError(f"num_envs is {num_envs}; give at least 1")
+        check_count(num_envs)
         if drones_per_world < 1 or num_envs % drones_per_world:
             raise TetherError(f"drones_per_world is {drones_per_world}; give a divisor of the {num_envs} environments")
         if actuation_mode not in MODES:

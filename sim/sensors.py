@@ -95,12 +95,13 @@ class SensorModel:
         if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
         rows = mask.unsqueeze(1)
-        given = [self._columns(values or {}, what) for values, what in ((noise, "noise"), (bias, "bias"))]
+        given = [self._columns(values or {}, what, self.widths) for values, what in ((noise, "noise"), (bias, "bias"))]
         self._noise, self._bias = self._begin(mask, (self._noise, self._bias), tuple(given))
         self._silent &= not noise and not bias and not turn
         self._straight &= not turn
         if not self._straight:
-            self._turn = torch.where(rows, self._axes(turn or {}), self._turn)
+            axes = self._columns(turn or {}, "turned axes", dict.fromkeys(self.vectors, 3))
+            self._turn = torch.where(rows, torch.cat([column.expand(self.num_envs, -1) for column in axes], dim=1), self._turn)
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
                 raise TetherError(f"sensor delays must be whole steps in 0…{self.max_delay}, shape [{self.num_envs}]; or set max_delay")
@@ -109,20 +110,12 @@ class SensorModel:
             self._delay = self._delay.masked_fill(rows, 0)
         self._fresh = self._fresh | rows
 
-    def _columns(self, values: Mapping[str, Tensor], what: str) -> tuple[Tensor, ...]:
-        """One ``[num_envs, width]`` or ``[1, width]`` a sensor."""
+    def _columns(self, values: Mapping[str, Tensor], what: str, widths: Mapping[str, int]) -> tuple[Tensor, ...]:
+        """One ``[num_envs, width]`` or ``[1, width]`` a sensor of ``widths``."""
         for name in values:
-            if name not in self.widths:
-                raise unknown(f"sensor for {what}", name, list(self.widths))
-        return tuple([self._column(values.get(name), width, f"{what} of {name}") for name, width in self.widths.items()])
-
-    def _axes(self, turn: Mapping[str, Tensor]) -> Tensor:
-        """Rotation vectors of all vectors' axes, ``[num_envs or 1, 3 · vectors]``."""
-        for name in turn:
-            if name not in self.vectors:
-                raise unknown("vector to turn the axes of", name, self.vectors)
-        columns = [self._column(turn.get(name), 3, f"turn of {name}").expand(self.num_envs, -1) for name in self.vectors]
-        return torch.cat(columns, dim=1)
+            if name not in widths:
+                raise unknown(f"sensor for {what}", name, list(widths))
+        return tuple([self._column(values.get(name), width, f"{what} of {name}") for name, width in widths.items()])
 
     def _column(self, value: Tensor | None, width: int, what: str) -> Tensor:
         if value is None:

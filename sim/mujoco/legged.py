@@ -14,7 +14,7 @@ from torch import Tensor
 
 from robots.description import LeggedRobot, Robot
 from robots.errors import TetherError, unknown
-from sim.checks import check_mask, check_names, check_shape, refuse, substeps
+from sim.checks import check_count, check_mask, check_names, check_shape, refuse, substeps
 from sim.devices import available_device
 from sim.mujoco.latency import Latency
 from sim.mujoco.model import Terrain, build
@@ -66,8 +66,7 @@ class LeggedSimulator(Simulator):
         seed: int = 0,
         device: torch.device | str = "cpu",
     ) -> None:
-        if num_envs < 1:
-            raise TetherError(f"num_envs is {num_envs}; give at least 1")
+        check_count(num_envs)
         self.robot: LeggedRobot = self._legged(robot)
         if actuation_mode not in MODES:
             raise unknown(f"actuation mode of the engine {self.engine}", actuation_mode, MODES)

@@ -83,12 +83,8 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         "tether_flight", description="Fly a policy file over ROS 2 against the simulated robot, record it, and land."
     )
-    parser.add_argument("policy", help="policy file, .onnx")
-    parser.add_argument("--seconds", type=float, default=15.0, help="time under the policy (default 15)")
-    parser.add_argument("--log", default="flight.mcap", help="where to record, .mcap (default flight.mcap)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default 0)")
+    mission.arguments(parser, log="flight.mcap")
     parser.add_argument("--figure-eight", action="store_true", help="follow a figure-eight, with a policy for the task track")
-    parser.add_argument("--json", metavar="FILE", help="write the summary there")
     return parser.parse_args(arguments[1:])
 
 

@@ -5,6 +5,7 @@ No wheel has the launch system, so this needs none.
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 from collections.abc import Callable, Mapping
@@ -27,6 +28,15 @@ REST_S = 30.0
 
 Operate = Callable[[Any], dict[str, Any]]
 """What the operator, engaged, does with the robot under the policy; a summary."""
+
+
+def arguments(parser: argparse.ArgumentParser, log: str) -> None:
+    """Declare what every mission's command line has; ``log`` is where it records unless told otherwise."""
+    parser.add_argument("policy", help="policy file, .onnx")
+    parser.add_argument("--seconds", type=float, default=15.0, help="time under the policy (default 15)")
+    parser.add_argument("--log", default=log, help=f"where to record, .mcap (default {log})")
+    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default 0)")
+    parser.add_argument("--json", metavar="FILE", help="write the summary there")
 
 
 def fulfil(

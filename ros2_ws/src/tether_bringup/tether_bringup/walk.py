@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # Forward [m/s], left [m/s], yaw [rad/s]: each alone, then together, then standing still.
 PROFILE = ((0.8, 0.0, 0.0), (-0.5, 0.0, 0.0), (0.0, 0.4, 0.0), (0.0, 0.0, 0.8), (0.5, 0.0, -0.6), (0.0, 0.0, 0.0))
-COMMANDS = ("linear_velocity_command", "yaw_rate_command")
 TRACKED_M_S, TRACKED_RAD_S = 0.3, 0.3  # RMS; the task's bound of success
 
 
@@ -48,12 +47,14 @@ def walk(
         TetherError: saying what kept the robot from walking, from keeping to its velocities, or from lying down.
     """
     from deploy.policy.policy import Policy
+    from tether_ros.inputs import VELOCITIES
     from tether_ros.walk_operator import Velocity, WalkOperator
 
     checked = Policy.load(policy)
     commands = [command.name for command in checked.contract.commands]
-    if not set(COMMANDS) <= set(commands):
-        raise TetherError(f"{checked.path} takes {', '.join(commands)}, not {' and '.join(COMMANDS)}; one that flies is for tether_flight")
+    if not set(VELOCITIES) <= set(commands):
+        wanted = " and ".join(VELOCITIES)
+        raise TetherError(f"{checked.path} takes {', '.join(commands)}, not {wanted}; one that flies is for tether_flight")
 
     def operate(operator: WalkOperator) -> dict[str, Any]:
         from tether_bringup.referee import Referee
@@ -80,11 +81,7 @@ def judge(result: Mapping[str, Any]) -> None:
 
 def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser("tether_walk", description="Walk a policy file over ROS 2 against the simulated robot, and record it.")
-    parser.add_argument("policy", help="policy file, .onnx")
-    parser.add_argument("--seconds", type=float, default=15.0, help="time under the policy (default 15)")
-    parser.add_argument("--log", default="walk.mcap", help="where to record, .mcap (default walk.mcap)")
-    parser.add_argument("--seed", type=int, default=0, help="of the sensor noise (default 0)")
-    parser.add_argument("--json", metavar="FILE", help="write the summary there")
+    mission.arguments(parser, log="walk.mcap")
     return parser.parse_args(arguments[1:])
 
 

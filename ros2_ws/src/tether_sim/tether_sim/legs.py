@@ -10,9 +10,8 @@ import torch
 from robots.description import LeggedRobot
 from robots.errors import TetherError
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
-from sim.random_numbers import RandomNumbers
-from sim.sensors import SensorModel
 from tether_sim.messages import Gains, Vector
+from tether_sim.senses import Senses
 
 RESTING_SPEED_M_S = 0.05
 SINKING_S = 3.0  # from the stand to the ground, with time to spare
@@ -42,8 +41,7 @@ class Legs:
         self._damping = Gains(np.zeros_like(self._own.kd), np.array(robot.damping or self._own.kd))
         self._stand = np.array(robot.stand)
         self._simulator = MujocoCpuSimulator(robot, 1, control_dt=1.0 / rate_hz, threads=1)
-        self._sensors = SensorModel(robot.sensors, 1, RandomNumbers(1, seed))
-        self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
+        self._senses = Senses(robot, noise, seed)
         self._all = torch.ones(1, dtype=torch.bool)
         self._rate_hz = rate_hz
         self._given: Gains | None = None
@@ -52,7 +50,7 @@ class Legs:
     def place(self, lying: bool) -> None:
         """Put it on its feet, or let it sink onto its belly from there."""
         self._simulator.reset(self._all, {})
-        self._sensors.reset(self._all, noise=self._noise)
+        self._senses.reset()
         for _ in range(round(SINKING_S * self._rate_hz) if lying else 0):
             self.damp()
 
@@ -72,7 +70,7 @@ class Legs:
     @torch.inference_mode()
     def read(self) -> dict[str, Vector]:
         """Sensor readings by name, with noise."""
-        return {name: value[0].double().numpy() for name, value in self._sensors.read(self._simulator.signals()).items()}
+        return self._senses.read(self._simulator)
 
     @torch.inference_mode()
     def truth(self) -> dict[str, Vector]:

@@ -9,9 +9,8 @@ import torch
 
 from robots.description import Quadrotor
 from sim.quadrotor import QuadrotorSimulator
-from sim.random_numbers import RandomNumbers
-from sim.sensors import SensorModel
 from tether_sim.messages import Vector, quaternion_from_rotation_vector
+from tether_sim.senses import Senses
 
 LANDED_SPEED_M_S = 0.3
 
@@ -27,8 +26,7 @@ class Vehicle:
         torch.set_num_threads(1)
         self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=1.0 / rate_hz)
         self._simulator.in_real_time()
-        self._sensors = SensorModel(robot.sensors, 1, RandomNumbers(1, seed))
-        self._noise = {name: torch.tensor([list(deviation)]) for name, deviation in noise.items()}
+        self._senses = Senses(robot, noise, seed)
         self._all = torch.ones(1, dtype=torch.bool)
 
     @torch.inference_mode()
@@ -40,7 +38,7 @@ class Vehicle:
             "linear_velocity_base_in_world": velocity_m_s,
         }
         self._simulator.reset(self._all, {name: torch.tensor([list(value)], dtype=torch.float32) for name, value in start.items()})
-        self._sensors.reset(self._all, noise=self._noise)
+        self._senses.reset()
 
     @torch.inference_mode()
     def step(self, actuation: Vector) -> None:
@@ -50,7 +48,7 @@ class Vehicle:
     @torch.inference_mode()
     def read(self) -> dict[str, Vector]:
         """Sensor readings by name, with noise."""
-        return {name: value[0].double().numpy() for name, value in self._sensors.read(self._simulator.signals()).items()}
+        return self._senses.read(self._simulator)
 
     @property
     def resting(self) -> bool:

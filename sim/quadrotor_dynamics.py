@@ -128,10 +128,31 @@ def derivative(g: Geometry, c: Constants, body: Tensor, r: Rotors, near_ground: 
 def _ground(g: Geometry, c: Constants, matrix: Tensor, body: Tensor, thrust: Tensor) -> tuple[Tensor, Tensor]:
     """Force per mass and angular acceleration in the body frame that ground effect and contact add, ``[3, n]`` each."""
     _, rate, velocity, position = body.split(BODY_WIDTHS)
-    extra = g.rotors[:, :4] @ (thrust * ground_effect(position, matrix, g.hubs))
+    extra = _cushion(g, matrix, position, thrust)
     force, torque = contact(position, velocity, rate, matrix, g.hubs, g.contact_radius, c.mass)
     lift = (extra[:3] + (matrix * force.unsqueeze(1)).sum(0)) / c.mass
     return lift, extra[3:6] * c.rotor_gain[3:6, 0] + torque * c.inverse_inertia
+
+
+def _cushion(g: Geometry, matrix: Tensor, position: Tensor, thrust: Tensor) -> Tensor:
+    """Force and torque in the body frame by ground effect, in the rows of `Geometry.rotors`."""
+    return g.rotors[:, :4] @ (thrust * ground_effect(position, matrix, g.hubs))
+
+
+def wrench(g: Geometry, c: Constants, s: State, r: Rotors, inertia: Tensor, near_ground: bool) -> Tensor:
+    """Force and torque about the centre of mass, both in the world, ``[6, n]``, of all that acts but gravity, contact and the body's own
+    gyroscopic torque: what an engine of rigid bodies is to be told.
+    """
+    matrix = rotation(g, s.orientation)
+    lift, push, momentum = r.acceleration.split(3)
+    airspeed = s.velocity if c.wind is None else s.velocity - c.wind
+    in_body = torch.addcmul(lift, r.drag, (matrix * airspeed.unsqueeze(1)).sum(0), value=-1.0)
+    push = torch.addcmul(push, (g.permute[:3] @ s.rate), momentum)
+    if near_ground:
+        extra = _cushion(g, matrix, s.position, r.thrust)
+        in_body, push = in_body + extra[:3] / c.mass, push + extra[3:6] * c.rotor_gain[3:6, 0]
+    force = c.mass * ((matrix * in_body).sum(1) + c.acceleration - g.gravity)
+    return torch.cat((force, (matrix * (inertia * push)).sum(1)))
 
 
 def substep(g: Geometry, c: Constants, dt: float, s: State, command: Tensor, near_ground: bool) -> State:

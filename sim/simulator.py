@@ -13,6 +13,10 @@ from robots.description import Robot
 from robots.errors import TetherError
 
 
+class EngineLost(TetherError):
+    """An engine that lives in another process is gone, and what it simulated with it; what was saved before is not."""
+
+
 class Simulator(abc.ABC):
     """Many copies of one robot, stepped together.
 

@@ -14,6 +14,8 @@ SIMULATORS = {
     "torch": "sim.quadrotor:QuadrotorSimulator",
     "mujoco_cpu": "sim.mujoco_cpu.simulator:MujocoCpuSimulator",
     "mujoco_warp": "sim.mujoco_warp.simulator:MujocoWarpSimulator",
+    "isaac": "sim.isaac.simulator:isaac",
+    "isaacgym": "sim.isaac.simulator:isaacgym",
 }
 AUTO = "auto"  # the default engine of the robot's kind
 ON_CPU = {"mujoco_cpu"}  # runs nowhere else
@@ -25,7 +27,7 @@ def engine_for(name: str, robot: Robot) -> str:
 
 
 def engine_class(name: str) -> Any:
-    """The class behind the engine ``name``; raises `TetherError` for an unknown one."""
+    """The class behind the engine, or what chooses one, ``name``; raises `TetherError` for an unknown one."""
     if name not in SIMULATORS:
         raise unknown("simulator", name, list(SIMULATORS))
     module, kind = SIMULATORS[name].split(":")

@@ -111,6 +111,9 @@ class LeggedSimulator(Simulator):
     def _advance(self, targets: Tensor) -> None:
         """Take all sub-steps, under ``targets`` ``[num_envs, substeps, joints]``."""
 
+    def _follow_pushes(self, mask: Tensor) -> None:  # noqa: B027  (most have nothing to do)
+        """Go on from the velocities that were written where ``mask`` is set; for an engine whose views are copies."""
+
     @abc.abstractmethod
     def _write(self, mask: Tensor, changed: set[str]) -> None:
         """Make the models where ``mask`` is set follow the parameters ``changed``."""
@@ -217,6 +220,7 @@ class LeggedSimulator(Simulator):
         rows = self._rows.clone()
         rows[:, begin : begin + 3] = velocity
         self._rows = rows
+        self._follow_pushes(velocity_change_in_world.any(1))
 
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """See `Simulator.apply_wrench`; the force acts at the base's centre of mass."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import mujoco
@@ -63,6 +64,12 @@ def build(robot: LeggedRobot, physics_dt: float, terrain: Terrain | None = None,
         raise TetherError(f"{robot.model}: MuJoCo does not compile it: {error}") from error
     _check_order(robot, model)
     return model
+
+
+def bodies_of(robot: LeggedRobot, geoms: Iterable[str]) -> list[str]:
+    """The body that each of ``geoms`` belongs to, welded ones apart."""
+    spec = _spec(robot)
+    return [spec.geom(name).parent.name for name in geoms]
 
 
 def _spec(robot: LeggedRobot) -> mujoco.MjSpec:

@@ -117,6 +117,13 @@ class Fields:
         makers = {self.makers[name].__name__: self.makers[name] for name in sorted(changed) if name in self.makers}
         return [change for maker in makers.values() for change in maker(values)]
 
+    def base_body(self, values: Mapping[str, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """The base with what is on its back: mass ``[n]``, centre ``[n, 3]`` in its frame, inertia about that ``[n, 3, 3]``."""
+        mass = values["base_mass"][:, 0]
+        inertia = self.inertia * (mass / self.mass)[:, None, None]
+        centre = self.centre + values["base_centre_of_mass_offset"]
+        return combined(mass, centre, inertia, values["payload_mass"][:, 0], self.payload_at)
+
     def _friction(self, values: Mapping[str, Tensor]) -> list[Change]:
         return [Change("geom_friction", (self.geoms, 0), values["friction"])]
 
@@ -138,10 +145,7 @@ class Fields:
         return [Change("actuator_gainprm", (slice(None), column), value) for column, value in gains.items()] + [limits]
 
     def _base(self, values: Mapping[str, Tensor]) -> list[Change]:
-        mass = values["base_mass"][:, 0]
-        inertia = self.inertia * (mass / self.mass)[:, None, None]
-        centre = self.centre + values["base_centre_of_mass_offset"]
-        total, at, about = combined(mass, centre, inertia, values["payload_mass"][:, 0], self.payload_at)
+        total, at, about = self.base_body(values)
         moments, axes = self.diagonalised(about)
         new = {"body_mass": total, "body_ipos": at, "body_inertia": moments, "body_iquat": axes}
         return [Change(field, (self.base,), value) for field, value in new.items()]

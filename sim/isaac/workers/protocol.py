@@ -7,6 +7,7 @@ A request is one JSON object on a line of the worker's stdin, its answer one on 
     (unasked, first)        → {"protocol": VERSION, "engine": …, "python": …, "versions": {…}}
     {"do": "build", …}      the fields of `Build`                                             → {} and on a GPU {"handle": …}
     {"do": "reset"}         put environments in `mask` into the state that is in the arrays, and read it back             → {}
+    {"do": "place"}         the same, but go on from there: nothing is forgotten                                          → {}
     {"do": "step"}          a control period, under `target` and `applied`                                               → {}
     {"do": "write", "names": […]}  make models where `mask` is set follow these arrays of parameters                      → {}
     {"do": "save"}, {"do": "load"}  what the next step follows from, beside the state, to and from `memory`               → {}
@@ -98,7 +99,7 @@ def fields(build: Build) -> Dict[str, Field]:
     joints, feet = len(build.joints), 3 * len(build.feet)
     widths = {"qpos": 7 + joints, "qvel": 6 + joints, "torque": joints, "foot_force": feet, "foot_position": feet, "foot_velocity": feet}
     widths.update({"part_contact": len(build.parts), "lost": 1, "applied": 6, "friction": 1, "mass": 1, "centre_of_mass": 3, "inertia": 9})
-    widths.update(dict.fromkeys(("kp", "kd", "strength", "armature", "joint_friction"), joints), memory=6 + 2 * joints)
+    widths.update(dict.fromkeys(("kp", "kd", "strength", "armature", "joint_friction"), joints), memory=19 + 4 * joints)
     found, offset = {}, 0
     for name, width in widths.items():
         found[name] = Field(offset, (build.num_envs, width), "float32")
@@ -215,6 +216,10 @@ class Engine(abc.ABC):
         """See "reset"; warm starts and applied forces of those environments are forgotten."""
 
     @abc.abstractmethod
+    def place(self) -> None:
+        """See "place"."""
+
+    @abc.abstractmethod
     def step(self) -> None:
         """See "step"; ends when the arrays are written."""
 
@@ -285,7 +290,7 @@ def obey(engine: Engine, request: Dict[str, Any]) -> Dict[str, Any]:
     if do == "write":
         engine.write(request["names"])
     else:
-        {"reset": engine.reset, "step": engine.step, "save": engine.save, "load": engine.load}[do]()
+        {"reset": engine.reset, "place": engine.place, "step": engine.step, "save": engine.save, "load": engine.load}[do]()
     return {}
 
 

@@ -1,0 +1,195 @@
+"""What runs inside a control period: motors before each physics step, readings after the last. Columns are ours, indices Newton's."""
+
+import warp as wp
+
+
+@wp.func
+def from_wxyz(w: float, x: float, y: float, z: float) -> wp.quat:
+    """Warp's order is (x, y, z, w)."""
+    return wp.normalize(wp.quat(x, y, z, w))
+
+
+@wp.kernel
+def drive(
+    step: wp.array(dtype=int),
+    dofs: wp.array(dtype=int),
+    coordinates: wp.array(dtype=int),
+    limits: wp.array2d(dtype=float),  # effort, speed, knee speed, share of a torque error that is left after a physics step
+    target: wp.array3d(dtype=float),
+    kp: wp.array2d(dtype=float),
+    kd: wp.array2d(dtype=float),
+    strength: wp.array2d(dtype=float),
+    joint_q: wp.array2d(dtype=float),
+    joint_qd: wp.array2d(dtype=float),
+    torque: wp.array2d(dtype=float),
+    joint_f: wp.array2d(dtype=float),
+):
+    """`robots.description.JointActuator` in every world (first index) and joint (second)."""
+    world, joint = wp.tid()
+    effort, speed, knee, left = limits[0, joint], limits[1, joint], limits[2, joint], limits[3, joint]
+    position, velocity = joint_q[world, coordinates[joint]], joint_qd[world, dofs[joint]]
+    asked = kp[world, joint] * (target[step[0], world, joint] - position) - kd[world, joint] * velocity
+    highest = effort * wp.clamp((speed - velocity) / (speed - knee), -1.0, 1.0)
+    lowest = -effort * wp.clamp((speed + velocity) / (speed - knee), -1.0, 1.0)
+    asked = strength[world, joint] * wp.min(wp.max(asked, lowest), highest)
+    given = asked + (torque[world, joint] - asked) * left
+    torque[world, joint] = given
+    joint_f[world, dofs[joint]] = given
+
+
+@wp.kernel
+def count(substeps: int, step: wp.array(dtype=int)):
+    """On to the next physics step of the control period."""
+    step[0] = (step[0] + 1) % substeps
+
+
+@wp.kernel
+def push(base: int, applied: wp.array2d(dtype=float), body_f: wp.array2d(dtype=wp.spatial_vector)):
+    """Force at the centre of mass and torque on the base, in the world."""
+    w = wp.tid()
+    force = wp.vec3(applied[w, 0], applied[w, 1], applied[w, 2])
+    body_f[w, base] = wp.spatial_vector(force, wp.vec3(applied[w, 3], applied[w, 4], applied[w, 5]))
+
+
+@wp.kernel
+def place(
+    mask: wp.array(dtype=wp.uint8),
+    base: int,
+    dofs: wp.array(dtype=int),
+    coordinates: wp.array(dtype=int),
+    qpos: wp.array2d(dtype=float),
+    qvel: wp.array2d(dtype=float),
+    body_com: wp.array2d(dtype=wp.vec3),
+    joint_q: wp.array2d(dtype=float),
+    joint_qd: wp.array2d(dtype=float),
+):
+    """Write the state of masked worlds. Newton's free joint moves with the centre of mass, in the world."""
+    w = wp.tid()
+    if mask[w] == wp.uint8(0):
+        return
+    turn = from_wxyz(qpos[w, 3], qpos[w, 4], qpos[w, 5], qpos[w, 6])
+    rate = wp.quat_rotate(turn, wp.vec3(qvel[w, 3], qvel[w, 4], qvel[w, 5]))
+    velocity = wp.vec3(qvel[w, 0], qvel[w, 1], qvel[w, 2]) + wp.cross(rate, wp.quat_rotate(turn, body_com[w, base]))
+    for i in range(3):
+        joint_q[w, i] = qpos[w, i]
+        joint_qd[w, i] = velocity[i]
+        joint_qd[w, 3 + i] = rate[i]
+    for i in range(4):
+        joint_q[w, 3 + i] = turn[i]
+    for joint in range(dofs.shape[0]):
+        joint_q[w, coordinates[joint]] = qpos[w, 7 + joint]
+        joint_qd[w, dofs[joint]] = qvel[w, 6 + joint]
+
+
+@wp.kernel
+def give_up(
+    joint_q: wp.array2d(dtype=float),
+    joint_qd: wp.array2d(dtype=float),
+    warm: wp.array2d(dtype=float),
+    torque: wp.array2d(dtype=float),
+    lost: wp.array2d(dtype=float),
+):
+    """Where something is not finite, or faster than anything of a robot is: say so, and put numbers there that do no harm."""
+    w = wp.tid()
+    bad = int(0)
+    for i in range(joint_q.shape[1]):
+        if not wp.isfinite(joint_q[w, i]) or wp.abs(joint_q[w, i]) > 1.0e6:
+            bad = 1
+    for i in range(joint_qd.shape[1]):
+        if not wp.isfinite(joint_qd[w, i]) or wp.abs(joint_qd[w, i]) > 1.0e6:
+            bad = 1
+    if bad == 0:
+        return
+    lost[w, 0] = 1.0
+    for i in range(joint_q.shape[1]):
+        joint_q[w, i] = wp.where(i == 6, 1.0, 0.0)
+    for i in range(joint_qd.shape[1]):
+        joint_qd[w, i] = 0.0
+    for i in range(warm.shape[1]):
+        warm[w, i] = 0.0
+    for i in range(torque.shape[1]):
+        torque[w, i] = 0.0
+
+
+@wp.kernel
+def read_state(
+    base: int,
+    dofs: wp.array(dtype=int),
+    coordinates: wp.array(dtype=int),
+    joint_q: wp.array2d(dtype=float),
+    joint_qd: wp.array2d(dtype=float),
+    body_com: wp.array2d(dtype=wp.vec3),
+    qpos: wp.array2d(dtype=float),
+    qvel: wp.array2d(dtype=float),
+):
+    """Inverse of `place`, for everyone."""
+    w = wp.tid()
+    turn = wp.normalize(wp.quat(joint_q[w, 3], joint_q[w, 4], joint_q[w, 5], joint_q[w, 6]))
+    rate = wp.vec3(joint_qd[w, 3], joint_qd[w, 4], joint_qd[w, 5])
+    velocity = wp.vec3(joint_qd[w, 0], joint_qd[w, 1], joint_qd[w, 2]) - wp.cross(rate, wp.quat_rotate(turn, body_com[w, base]))
+    inside = wp.quat_rotate_inv(turn, rate)
+    for i in range(3):
+        qpos[w, i] = joint_q[w, i]
+        qpos[w, 4 + i] = turn[i]
+        qvel[w, i] = velocity[i]
+        qvel[w, 3 + i] = inside[i]
+    qpos[w, 3] = turn[3]
+    for joint in range(dofs.shape[0]):
+        qpos[w, 7 + joint] = joint_q[w, coordinates[joint]]
+        qvel[w, 6 + joint] = joint_qd[w, dofs[joint]]
+
+
+@wp.kernel
+def read_feet(
+    feet: wp.array(dtype=int),
+    body_q: wp.array2d(dtype=wp.transform),
+    body_qd: wp.array2d(dtype=wp.spatial_vector),
+    body_com: wp.array2d(dtype=wp.vec3),
+    position: wp.array2d(dtype=float),
+    velocity: wp.array2d(dtype=float),
+):
+    """Where the origin of each foot's body is, and how fast."""
+    w, foot = wp.tid()
+    body = feet[foot]
+    pose, moves = body_q[w, body], body_qd[w, body]
+    arm = wp.quat_rotate(wp.transform_get_rotation(pose), body_com[w, body])
+    at = wp.transform_get_translation(pose)
+    speed = wp.spatial_top(moves) - wp.cross(wp.spatial_bottom(moves), arm)
+    for i in range(3):
+        position[w, 3 * foot + i] = at[i]
+        velocity[w, 3 * foot + i] = speed[i]
+
+
+@wp.kernel
+def read_contacts(
+    feet: wp.array(dtype=int),
+    parts: wp.array(dtype=int),
+    total: wp.array2d(dtype=wp.vec3),  # [worlds, sensed bodies]
+    lost: wp.array2d(dtype=float),
+    force: wp.array2d(dtype=float),
+    touched: wp.array2d(dtype=float),
+):
+    """Forces on feet, and whether parts are touched; nothing where a world is lost."""
+    w = wp.tid()
+    sound = lost[w, 0] == 0.0
+    for foot in range(feet.shape[0]):
+        pushed = total[w, feet[foot]]
+        for i in range(3):
+            force[w, 3 * foot + i] = wp.where(sound and wp.isfinite(pushed[i]), pushed[i], 0.0)
+    for part in range(parts.shape[0]):
+        touched[w, part] = wp.where(sound and wp.length(total[w, parts[part]]) > 0.0, 1.0, 0.0)
+
+
+@wp.kernel
+def forget(mask: wp.array(dtype=wp.uint8), torque: wp.array2d(dtype=float), lost: wp.array2d(dtype=float), force: wp.array2d(dtype=float), touched: wp.array2d(dtype=float)):
+    """What an episode must not know of the one before; contacts are there again after the first step."""
+    w = wp.tid()
+    if mask[w] == wp.uint8(0):
+        return
+    lost[w, 0] = 0.0
+    for i in range(torque.shape[1]):
+        torque[w, i] = 0.0
+    for i in range(force.shape[1]):
+        force[w, i] = 0.0
+    for i in range(touched.shape[1]):
+        touched[w, i] = 0.0

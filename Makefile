@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip -qq
 # Two cores are the reference machine; more threads than cores only wait for each other.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install test lint demo peers clean
+.PHONY: install test lint demo peers isaac-env test-isaac clean
 
 install: $(VENV)/.installed $(VENV_ROBOT)/.installed
 
@@ -67,5 +67,22 @@ $(VENV_PEERS)/%/.installed: benchmarks/peers/requirements-%.txt
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install $(if $(filter mjlab,$*),,--no-deps) -r $<
 	@touch $@
 
+# Isaac Lab, in the environment that --sim isaac looks for: Python 3.12, 8 GB.
+VENV_ISAAC ?= .venv-isaac
+PYTHON_ISAAC ?= $(shell command -v python3.12 || ls -d "$$(pyenv root 2>/dev/null)"/versions/3.12.*/bin/python 2>/dev/null | tail -1)
+
+isaac-env: $(VENV_ISAAC)/.installed
+
+$(VENV_ISAAC)/.installed: sim/isaac/workers/isaac_lab/requirements.txt
+	@test -n "$(PYTHON_ISAAC)" || { echo "make: Isaac Lab needs Python 3.12; install it, or name it: make isaac-env PYTHON_ISAAC=/path/to/python3.12" >&2; exit 2; }
+	@test -x $(@D)/bin/python || $(PYTHON_ISAAC) -m venv $(@D)
+	@echo "installing Isaac Lab into $(@D): 8 GB"
+	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install -r $<
+	@touch $@
+
+# What needs Isaac Lab: every engine's conformance, on its CPU device. Kernels are compiled at first, for minutes.
+test-isaac: $(VENV)/.installed $(VENV_ISAAC)/.installed
+	$(VENV)/bin/python -m pytest -m isaac tests
+
 clean:
-	rm -rf $(VENV) $(VENV_ROBOT) .venv-peers runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_ROBOT) $(VENV_ISAAC) .venv-peers runs build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

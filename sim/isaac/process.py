@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import select
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -106,20 +107,21 @@ class Worker:
                 os.close(file)
 
     def _start(self, file: int) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix=f"tether-{self.kind.name}-")  # simulators leave logs where they run
-        self.log = Path(self._folder.name) / "stderr"
+        python = interpreter(self.kind).absolute()
+        folder = Path(tempfile.mkdtemp(prefix=f"tether-{self.kind.name}-"))  # simulators leave logs where they run
+        self.log = folder / "stderr"
         with self.log.open("wb") as errors:
             self.process = subprocess.Popen(
-                [str(interpreter(self.kind).absolute()), str(WORKERS / self.kind.folder / "worker.py")],
+                [str(python), str(WORKERS / self.kind.folder / "worker.py")],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
-                cwd=self._folder.name,
+                cwd=folder,
                 env=environment(),
                 pass_fds=(file,) if file >= 0 else (),
                 start_new_session=True,  # Ctrl-C is for the trainer, who ends it in order
             )
-        self._end = weakref.finalize(self, _end, self.process, self._folder)
+        self._end = weakref.finalize(self, _end, self.process, folder)
 
     def close(self) -> None:
         """End the process; also happens when nobody holds this object any more."""
@@ -172,6 +174,8 @@ class Worker:
 
     def _lost(self, doing: str, silent: bool = False) -> EngineLost:
         """The error about a process that does not answer; it is ended."""
+        if not self._end.alive:
+            return EngineLost(f"the process of {self.kind.title} has ended; nothing can be asked of it any more")
         if silent:
             what = f"did not answer for {PATIENCE_S:.0f} s"
         else:
@@ -182,7 +186,7 @@ class Worker:
         return EngineLost(f"the process of {self.kind.title} {what} at {doing!r}; it said last: {said[-1]}")
 
 
-def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[str]) -> None:
+def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Ask by closing its input; then insist."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
@@ -195,4 +199,4 @@ def _end(process: subprocess.Popen[bytes], folder: tempfile.TemporaryDirectory[s
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    folder.cleanup()
+    shutil.rmtree(folder, ignore_errors=True)

@@ -12,7 +12,7 @@ A request is one JSON object on a line of the worker's stdin, its answer one on 
     {"do": "write", "names": […]}  make models where `mask` is set follow these arrays of parameters                      → {}
     {"do": "save"}, {"do": "load"}  what the next step follows from, beside the state, to and from `memory`               → {}
 
-A request that fails answers {"error": …}. The worker ends when its stdin does. Everything large is in `arrays`, which both sides see: on a
+A request that fails answers {"error": …}, any other also {"seconds": what the engine took}. The worker ends when its stdin does. Everything large is in `arrays`, which both sides see: on a
 CPU in shared memory that the trainer hands down as an open file, so that nothing is left behind however either side ends; on a GPU in
 memory that the worker allocates, and the trainer opens by CUDA's handle. Quaternions are (w, x, y, z), body to world. SI units.
 """
@@ -24,6 +24,7 @@ import mmap
 import os
 import platform
 import sys
+import time
 import traceback
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
 
@@ -262,8 +263,10 @@ def serve(make: Callable[[], Engine], name: str) -> None:
         answer({"error": "{} cannot be used in its environment: {}: {}".format(name, type(error).__name__, error)})
         return
     for line in sys.stdin:
+        begin = time.perf_counter()
         try:
-            answer(obey(engine, json.loads(line)))
+            done = obey(engine, json.loads(line))
+            answer(dict(done, seconds=time.perf_counter() - begin))
         except Refused as error:
             answer({"error": str(error)})
         except Exception as error:

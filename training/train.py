@@ -17,6 +17,7 @@ import yaml
 from robots.errors import TetherError
 from sim.devices import available_device
 from sim.fused import build
+from sim.simulator import EngineLost
 from tasks.task import Task
 from training import checkpoint
 from training.algorithms import make_algorithm
@@ -51,8 +52,8 @@ def train(
         ``env_steps``, ``checkpoint``, ``iterations``, ``check`` (the best check), ``stopped`` (why it ended), ``run_dir``.
 
     Raises:
-        TetherError: for a configuration that does not work here or is not the run's own, and for numbers that are not finite, with what
-            led to them written into the run directory.
+        TetherError: for a configuration that does not work here or is not the run's own, for an engine whose process has ended, and for
+            numbers that are not finite, with what led to them written into the run directory.
         KeyboardInterrupt: on Ctrl-C, once the iteration is done and a checkpoint written; on a second one at once.
     """
     run = Run(config, run_dir, Metrics(run_dir, tensorboard=tensorboard, wandb=wandb), Progress(config, enabled=progress))
@@ -68,6 +69,9 @@ def train(
         torch.save(error.tensors, dump)
         where = f"iteration {run.iteration + 1}; what led to it is in {dump}, the last checkpoint in {run_dir}"
         raise TetherError(f"{error} in {where}") from error
+    except EngineLost as error:
+        saved = f"; go on from the last checkpoint with: tether train --resume {run_dir}" if (run_dir / checkpoint.NAME).exists() else ""
+        raise TetherError(f"{error}, in iteration {run.iteration + 1}{saved}") from error
     finally:
         run.close()
     return run.result(stopped)

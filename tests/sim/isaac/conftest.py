@@ -1,22 +1,16 @@
-"""An Isaac that needs nothing: ``--sim isaac`` starts `fake_worker` in its place."""
+"""Tests of the trainer's side run on an Isaac that needs nothing."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
 
-from sim.isaac.process import ISAAC_LAB
-
-FAKE = Path(__file__).parent / "fake_worker" / "worker.py"
+from tests.sim.isaac import fakes
 
 
 @pytest.fixture
 def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """What the trainer takes for Isaac's Python runs the fake; set ``ISAAC_FAKE`` to have it misbehave."""
-    python = tmp_path / "python"
-    python.write_text(f"#!/bin/sh\nexec {sys.executable} {FAKE}\n")
-    python.chmod(0o755)
-    monkeypatch.setenv(ISAAC_LAB.variable, str(python))
+    """See `fakes.install`."""
+    fakes.install(tmp_path, monkeypatch)
     return monkeypatch

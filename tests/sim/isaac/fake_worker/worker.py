@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).parents[4] / "sim" / "isaac" / "workers"))
 import protocol  # type: ignore[import-not-found]
 
 MANNERS = os.environ.get("ISAAC_FAKE", "")
-LIVES = 3  # steps, where it dies
+LIVES = int(os.environ.get("ISAAC_FAKE_LIVES", "3"))  # steps, where it dies
 GRAVITY = np.array([0.0, 0.0, -9.81], dtype=np.float32)
 
 

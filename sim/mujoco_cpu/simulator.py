@@ -92,8 +92,11 @@ class MujocoCpuSimulator(LeggedSimulator):
             self.batch.rollout(1, torque.unsqueeze(1).numpy(), record=())
 
     def _failed(self) -> Tensor:
-        before, self._warned = self._warned, self._warnings.sum(1)
-        return torch.from_numpy(self._warned > before)
+        """By MuJoCo's counts of warnings. A simulation that it restarts counts only the latest, so counts are left where none begins."""
+        failed = self._warnings.sum(1) != self._warned
+        self._warnings[failed] = 2
+        self._warned = self._warnings.sum(1)
+        return torch.from_numpy(failed)
 
     def _write(self, mask: Tensor, changed: set[str]) -> None:
         """A field becomes every environment's own when it is first asked for."""

@@ -10,6 +10,21 @@ import torch
 from robots.description import Quadrotor
 from sim.quadrotor import QuadrotorSimulator
 
+CHANGES: dict[str, list[float]] = {  # of every parameter
+    "mass": [0.04],
+    "inertia": [2e-5, 2e-5, 4e-5],
+    "centre_of_mass": [0.003, -0.002, 0.0],
+    "thrust_scale": [0.85, 1.0, 1.0, 1.0],
+    "torque_scale": [1.3],
+    "motor_time_scale": [1.5],
+    "drag": [0.05, 0.05, 0.05],
+    "rotor_drag": [1e-5, 1e-5, 1e-5],
+    "action_delay": [0.015],
+    "wind": [2.0, 0.0, 0.0],
+    "battery_charge": [0.0],
+    "battery_resistance_scale": [2.5],
+}
+
 
 def simulator(robot: Quadrotor, mode: str = "ctbr", num_envs: int = 1) -> QuadrotorSimulator:
     """In double precision, at the default step."""

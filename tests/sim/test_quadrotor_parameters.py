@@ -11,26 +11,10 @@ from robots.crazyflie import crazyflie
 from robots.description import GRAVITY
 from sim.quadrotor import QuadrotorSimulator
 from sim.quadrotor_constants import PARAMETER_WIDTHS
-from tests.sim.flights import everywhere
+from tests.sim.flights import CHANGES, everywhere
 
 MASK = torch.tensor([True, False])
 HOVER = crazyflie.mass_kg * GRAVITY / 4
-
-# what is set in the first environment
-CHANGES: dict[str, list[float]] = {
-    "mass": [0.04],
-    "inertia": [2e-5, 2e-5, 4e-5],
-    "centre_of_mass": [0.003, -0.002, 0.0],
-    "thrust_scale": [0.85, 1.0, 1.0, 1.0],
-    "torque_scale": [1.3],
-    "motor_time_scale": [1.5],
-    "drag": [0.05, 0.05, 0.05],
-    "rotor_drag": [1e-5, 1e-5, 1e-5],
-    "action_delay": [0.015],
-    "wind": [2.0, 0.0, 0.0],
-    "battery_charge": [0.0],
-    "battery_resistance_scale": [2.5],
-}
 
 
 def given(name: str) -> dict[str, Tensor]:
@@ -136,10 +120,3 @@ def test_motor_time_scale_stretches_the_response() -> None:
         sim.step(torch.full((2, 4), crazyflie.thrust_max_n * 0.64, dtype=torch.float64))
     left = (0.8 - sim.privileged()["rotor_speeds"][:, 0]) / 0.6
     np.testing.assert_allclose(left, np.exp(-0.03 / (crazyflie.motor_rise_s * np.array([1.5, 1.0]))), rtol=1e-9)
-
-
-def test_reset_leaves_parameters_alone() -> None:
-    sim = engine()
-    sim.randomize(MASK, given("mass"))
-    sim.reset(torch.ones(2, dtype=torch.bool), {})
-    assert sim.parameters()["mass"].flatten().tolist() == [0.04, crazyflie.mass_kg]

@@ -16,6 +16,20 @@ WEIGHT = go2.mass_kg * 9.81
 STAND = torch.tensor([go2.stand])
 BOUNDS = tuple(np.array(side) for side in (go2.actuation("joint_position")[0].lower, go2.actuation("joint_position")[0].upper))
 
+CHANGES: dict[str, float | list[float]] = {  # of every parameter
+    "friction": 0.2,
+    "base_mass": 9.921,
+    "base_centre_of_mass_offset": [0.05, 0.02, -0.03],
+    "payload_mass": 3.0,
+    "kp_scale": 1.3,
+    "kd_scale": 2.0,
+    "strength_scale": 0.7,
+    "armature": 0.05,
+    "joint_friction": 1.0,
+    "action_delay": 0.013,
+    "action_delay_jitter": 0.01,
+}
+
 
 def simulator(num_envs: int = 1, **options: object) -> MujocoCpuSimulator:
     return MujocoCpuSimulator(go2, num_envs, **options)  # type: ignore[arg-type]

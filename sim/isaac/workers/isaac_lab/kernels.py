@@ -9,11 +9,20 @@ def from_wxyz(w: float, x: float, y: float, z: float) -> wp.quat:
     return wp.normalize(wp.quat(x, y, z, w))
 
 
+@wp.func
+def most(effort: float, speed: float, knee: float, velocity: float):
+    """Torque that a motor can give along its motion, and how much less it is per speed."""
+    share = (speed - velocity) / (speed - knee)
+    falls = wp.where(share > -1.0 and share < 1.0, effort / (speed - knee), 0.0)
+    return effort * wp.clamp(share, -1.0, 1.0), falls
+
+
 @wp.kernel
 def drive(
     step: wp.array(dtype=int),
     dofs: wp.array(dtype=int),
     coordinates: wp.array(dtype=int),
+    columns: wp.array(dtype=int),
     limits: wp.array2d(dtype=float),  # effort, speed, knee speed, share of a torque error that is left after a physics step
     target: wp.array3d(dtype=float),
     kp: wp.array2d(dtype=float),
@@ -23,18 +32,30 @@ def drive(
     joint_qd: wp.array2d(dtype=float),
     torque: wp.array2d(dtype=float),
     joint_f: wp.array2d(dtype=float),
+    damping: wp.array2d(dtype=float),
 ):
-    """`robots.description.JointActuator` in every world (first index) and joint (second)."""
+    """`robots.description.JointActuator` in every world (first index) and joint (second).
+
+    How torque falls with speed is given to the solver as damping of the joint, for it integrates that implicitly, and added back to the force:
+    as MuJoCo does with motors of its own.
+    """
     world, joint = wp.tid()
     effort, speed, knee, left = limits[0, joint], limits[1, joint], limits[2, joint], limits[3, joint]
     position, velocity = joint_q[world, coordinates[joint]], joint_qd[world, dofs[joint]]
     asked = kp[world, joint] * (target[step[0], world, joint] - position) - kd[world, joint] * velocity
-    highest = effort * wp.clamp((speed - velocity) / (speed - knee), -1.0, 1.0)
-    lowest = -effort * wp.clamp((speed + velocity) / (speed - knee), -1.0, 1.0)
-    asked = strength[world, joint] * wp.min(wp.max(asked, lowest), highest)
+    highest, falls = most(effort, speed, knee, velocity)
+    lowest, rises = most(effort, speed, knee, -velocity)
+    slope = kd[world, joint]
+    if asked > highest:
+        asked, slope = highest, falls
+    elif asked < -lowest:
+        asked, slope = -lowest, rises
+    asked *= strength[world, joint]
+    slope *= strength[world, joint] * (1.0 - left)
     given = asked + (torque[world, joint] - asked) * left
     torque[world, joint] = given
-    joint_f[world, dofs[joint]] = given
+    damping[world, columns[joint]] = slope
+    joint_f[world, dofs[joint]] = given + slope * velocity
 
 
 @wp.kernel
@@ -155,9 +176,9 @@ def read_feet(
     arm = wp.quat_rotate(wp.transform_get_rotation(pose), body_com[w, body])
     at = wp.transform_get_translation(pose)
     speed = wp.spatial_top(moves) - wp.cross(wp.spatial_bottom(moves), arm)
-    for i in range(3):
-        position[w, 3 * foot + i] = at[i]
-        velocity[w, 3 * foot + i] = speed[i]
+    for i in range(3):  # of a world that is lost they may not be finite
+        position[w, 3 * foot + i] = wp.where(wp.isfinite(at[i]), at[i], 0.0)
+        velocity[w, 3 * foot + i] = wp.where(wp.isfinite(speed[i]), speed[i], 0.0)
 
 
 @wp.kernel

@@ -28,6 +28,7 @@ from pxr import Sdf, UsdGeom, UsdPhysics, UsdShade
 import kernels
 
 GROUND = "/World/ground"
+SLIPPERY = 1e-5  # friction of the ground: the larger of two counts, and the solver wants some
 ROOM = (30, 200)  # contacts and rows of constraints of a world: a quadruped flat on the ground needs 25 and 112
 CHANGES = {  # parameters by what of the model follows from them
     ModelFlags.SHAPE_PROPERTIES: {"friction"},
@@ -87,6 +88,8 @@ class IsaacLab(protocol.Engine):
         _check("joint", build.joints, joints)
         self.base = bodies.index(build.base)
         self.coordinates, self.dofs = (self._indices([starts[name][which] for name in build.joints]) for which in range(2))
+        of_newton = self.solver.mjc_dof_to_newton_dof.numpy()[0].tolist()  # by columns of the solver's own
+        self.columns = self._indices([of_newton.index(dof) for dof in self.dofs.numpy()])
         self.feet, sensed = self._indices([bodies.index(name) for name in build.feet]), self.scene["contacts"].sensor_names
         self.feet_sensed, self.parts_sensed = (self._indices([sensed.index(name) for name in names]) for names in (build.feet, build.parts))
         self.shapes = [i for i, body in enumerate(model.shape_body.numpy()) if body >= 0]
@@ -110,8 +113,9 @@ class IsaacLab(protocol.Engine):
         a, n = self.a, self.n
         if self.spec.joints:
             gains = [a["target"], a["kp"], a["kd"], a["strength"], n["joint_q"], n["joint_qd"]]
-            where = [self.at, self.dofs, self.coordinates, self.limits]
-            self._launch(kernels.drive, (self.spec.num_envs, len(self.spec.joints)), [*where, *gains, a["torque"], n["joint_f"]])
+            where = [self.at, self.dofs, self.coordinates, self.columns, self.limits]
+            given = [a["torque"], n["joint_f"], self.solver.mjw_model.dof_damping]
+            self._launch(kernels.drive, (self.spec.num_envs, len(self.spec.joints)), [*where, *gains, *given])
         self._launch(kernels.count, 1, [self.spec.substeps, self.at])
 
     def _after_physics(self) -> None:
@@ -252,8 +256,8 @@ def lay_ground(prim_path: str, cfg: Any, translation: Any = None, orientation: A
     UsdPhysics.CollisionAPI.Apply(prim)
     material = UsdShade.Material.Define(stage, prim_path + "/Material")
     surface = UsdPhysics.MaterialAPI.Apply(material.GetPrim())
-    surface.CreateStaticFrictionAttr(0.0)
-    surface.CreateDynamicFrictionAttr(0.0)
+    surface.CreateStaticFrictionAttr(SLIPPERY)
+    surface.CreateDynamicFrictionAttr(SLIPPERY)
     UsdShade.MaterialBindingAPI.Apply(prim).Bind(material, materialPurpose="physics")
     return prim
 

@@ -18,6 +18,7 @@ from importlib import import_module, metadata
 from pathlib import Path
 
 from cli.main import Result
+from robots.errors import TetherError
 
 HELP = "Check this machine and say what to do about what it finds."
 
@@ -124,6 +125,16 @@ def warp() -> Finding:
     if not all(versions.values()):
         return Finding("mujoco_warp", "warn", "not installed", "only --sim mujoco_warp needs it: pip install 'tether[warp]'")
     return Finding("mujoco_warp", "ok", ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def isaac() -> Finding:
+    """Whether there is an environment with Isaac Lab; what is in it shows when a worker starts."""
+    from sim.isaac.process import ISAAC_LAB, interpreter
+
+    try:
+        return Finding("isaac", "ok", f"Isaac Lab's Python at {interpreter(ISAAC_LAB)}")
+    except TetherError as error:
+        return Finding("isaac", "warn", "no environment with Isaac Lab", str(error))
 
 
 def compiler() -> Finding:
@@ -241,6 +252,7 @@ CHECKS = (
     _guarded("torch", torch),
     _guarded("mujoco", mujoco),
     warp,
+    isaac,
     compiler,
     ros,
     middleware,

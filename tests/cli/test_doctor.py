@@ -22,7 +22,7 @@ def findings(tmp_path, capsys):
 
 def test_it_looks_at_everything(findings):
     found = findings()
-    assert {"tether", "names", "numpy", "onnxruntime", "torch", "mujoco_warp", "compiler"} <= found.keys()
+    assert {"tether", "names", "numpy", "onnxruntime", "torch", "mujoco_warp", "isaac", "compiler"} <= found.keys()
     assert {"ros", "rmw", "clock", "real time", "governor", "disk"} <= found.keys()
     for item in found.values():
         assert item["status"] in ("ok", "warn", "fail")
@@ -49,6 +49,14 @@ def test_it_warns_when_an_engine_is_missing(monkeypatch):
     monkeypatch.setattr(doctor, "_version", lambda name: "")
     assert doctor.warp().status == "warn"
     assert "tether[warp]" in doctor.warp().remedy
+
+
+def test_it_warns_without_isaac(monkeypatch):
+    monkeypatch.setenv("TETHER_ISAAC_PYTHON", "/nowhere/python")
+    assert doctor.isaac().status == "warn"
+    assert "make isaac-env" in doctor.isaac().remedy
+    monkeypatch.setenv("TETHER_ISAAC_PYTHON", sys.executable)
+    assert doctor.isaac().status == "ok"
 
 
 def test_it_warns_without_a_compiler(monkeypatch):

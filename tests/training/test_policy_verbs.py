@@ -131,7 +131,7 @@ def test_evaluate_reports_and_draws(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 def test_evaluate_refuses_with_a_remedy(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "full, nominal, unseen" in complaint(capsys, "evaluate", SHIPPED, "--suite", "easy")
-    assert "choose one of: mujoco_cpu, mujoco_warp, torch" in complaint(capsys, "evaluate", SHIPPED, "--sim", "gazebo")
+    assert "choose one of: isaac, isaacgym, mujoco_cpu, mujoco_warp, torch" in complaint(capsys, "evaluate", SHIPPED, "--sim", "gazebo")
     assert "at least one" in complaint(capsys, "evaluate", SHIPPED, "--episodes", -3)
     assert ".png, .gif" in complaint(capsys, "evaluate", SHIPPED, "--video", tmp_path / "flight.mp4")
     assert "no such file" in complaint(capsys, "evaluate", tmp_path / "missing.onnx")

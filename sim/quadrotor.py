@@ -78,11 +78,11 @@ class QuadrotorSimulator(Simulator):
         dtype: torch.dtype = torch.float32,
     ) -> None:
         check_count(num_envs)
+        self.robot: Quadrotor = checks.with_four_rotors(robot)
         if drones_per_world < 1 or num_envs % drones_per_world:
             raise TetherError(f"drones_per_world is {drones_per_world}; give a divisor of the {num_envs} environments")
         if actuation_mode not in MODES:
             raise unknown("actuation mode of the quadrotor engine", actuation_mode, MODES)
-        self.robot: Quadrotor = checks.with_four_rotors(robot)
         self.num_envs, self.drones_per_world, self.actuation_mode = num_envs, drones_per_world, actuation_mode
         self.control_dt, self.substeps = control_dt, substeps(control_dt, physics_dt)
         self.physics_dt = control_dt / self.substeps

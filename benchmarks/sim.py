@@ -7,7 +7,7 @@ benchmarks/RESULTS.md uses them: at the sub-step and integrator that pass the ac
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -34,9 +34,19 @@ def measure(
 
 
 def throughput(case: Case, seconds: float) -> dict[str, Any]:
-    """The best of a few rounds, since anything else only slows it down, with what was run."""
-    calls_per_second(case, 0.1 * seconds)
-    best = max(calls_per_second(case, seconds / ROUNDS) for _ in range(ROUNDS))
+    """`in_turns` of one."""
+    return in_turns([case], seconds)[0]
+
+
+def in_turns(cases: Sequence[Case], seconds: float) -> list[dict[str, Any]]:
+    """The best of a few rounds of each, since anything else only slows it down, with what was run."""
+    for case in cases:
+        calls_per_second(case, 0.1 * seconds)
+    rounds = [[calls_per_second(case, seconds / ROUNDS) for case in cases] for _ in range(ROUNDS)]
+    return [_speeds(case, max(speeds)) for case, speeds in zip(cases, zip(*rounds, strict=True), strict=True)]
+
+
+def _speeds(case: Case, best: float) -> dict[str, Any]:
     counts = {"num_envs": case.num_envs, "threads": torch.get_num_threads()}
     speeds = {"env_steps_per_second": best * case.num_envs, "steps_per_second": best * case.num_envs * case.substeps}
     return case.info | counts | speeds
@@ -53,14 +63,23 @@ def loop(
     device: str = "cpu",
     seed: int = 0,
 ) -> Case:
-    """The simulator alone, under ten random actuations in turn; mode and period are the robot's usual ones unless given."""
-    mode, legs = actuation_mode or next(iter(robot.actuations)), isinstance(robot, LeggedRobot)
-    period = control_dt or (0.02 if legs else 0.01)
-    sim = make(engine, robot, num_envs, actuation_mode=mode, control_dt=period, physics_dt=physics_dt, device=device)
+    """The simulator alone; mode and period are the robot's usual ones unless given."""
+    mode, period = actuation_mode or next(iter(robot.actuations)), control_dt or usual_period(robot)
+    return driven(make(engine, robot, num_envs, actuation_mode=mode, control_dt=period, physics_dt=physics_dt, device=device), seed)
+
+
+def usual_period(robot: Robot) -> float:
+    """How often robots of this kind are commanded [s]."""
+    return 0.02 if isinstance(robot, LeggedRobot) else 0.01
+
+
+def driven(sim: Simulator, seed: int) -> Case:
+    """A simulator under ten random actuations in turn."""
+    robot, num_envs = sim.robot, sim.num_envs
     everyone = torch.ones(num_envs, dtype=torch.bool, device=sim.device)
-    high = {} if legs else {"position_base_in_world": torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)}
-    sim.reset(everyone, high)
-    actuations = itertools.cycle(random_actuation(robot, mode, num_envs, seed).to(sim.device).unbind())
+    place = torch.tensor([[0.0, 0.0, HEIGHT_M]], device=sim.device).expand(num_envs, 3)
+    sim.reset(everyone, {} if isinstance(robot, LeggedRobot) else {"position_base_in_world": place})
+    actuations = itertools.cycle(random_actuation(robot, sim.actuation_mode, num_envs, seed).to(sim.device).unbind())
 
     @torch.no_grad()
     def advance() -> None:

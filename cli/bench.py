@@ -1,8 +1,9 @@
-"""``tether bench``: measure speed."""
+"""``tether bench``: measure speed, and how far engines are from each other."""
 
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli import options
@@ -10,32 +11,40 @@ from cli import options
 if TYPE_CHECKING:
     from cli.main import Result
 
-HELP = "Measure speed on this machine."
+HELP = "Measure speed on this machine, and how far engines are from each other."
+NUM_ENVS = {"sim": [1, 512, 4096], "env": [1, 512, 4096], "engines": [64]}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument(
         "what",
-        choices=["sim", "env"],
-        metavar="sim|env",
-        help="the simulator alone, or with a task's sensors, rewards, resets and observation",
+        choices=list(NUM_ENVS),
+        metavar="|".join(NUM_ENVS),
+        help="the simulator alone, or with a task's sensors, rewards, resets and observation, or several simulators side by side",
     )
-    parser.add_argument("--num-envs", type=int, nargs="+", default=[1, 512, 4096], metavar="N", help="environments (default: 1 512 4096)")
+    parser.add_argument("--num-envs", type=int, nargs="+", metavar="N", help="environments (default: 1 512 4096; for engines, one: 64)")
     parser.add_argument("--robot", metavar="NAME", help="which robot (default: crazyflie, for env the task's)")
     parser.add_argument("--task", metavar="NAME", help="for env: whose environment (default: hover)")
-    parser.add_argument("--sim", default="auto", metavar="ENGINE", help="simulator (default: auto, by the kind of robot)")
+    parser.add_argument(
+        "--sim",
+        nargs="+",
+        default=["auto"],
+        metavar="ENGINE",
+        help="simulator, for engines several, which are compared with the first (default: auto, by the kind of robot)",
+    )
     parser.add_argument("--actuation", metavar="MODE", help="for sim: actuation mode (default: the robot's first)")
     parser.add_argument("--control-dt", type=float, metavar="S", help="control period (default: 0.01 s, on legs 0.02 s)")
     parser.add_argument("--physics-dt", type=float, metavar="S", help="physics sub-step (default: the simulator's choice)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to measure each (default: 2 s)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: torch's own)")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="for engines: write the comparison with its plots to FILE")
     options.device(parser)
     options.seed(parser)
 
 
 def run(args: argparse.Namespace) -> Result:
-    """Measure each number of environments; the result repeats the fastest and holds all."""
+    """Measure each number of environments, where the result repeats the fastest and holds all; or compare engines."""
     import torch
 
     from cli.main import Result
@@ -47,6 +56,11 @@ def run(args: argparse.Namespace) -> Result:
         raise TetherError(f"--seconds is {args.seconds:g}; give a positive time")
     if args.threads:
         torch.set_num_threads(args.threads)
+    args.num_envs = args.num_envs or NUM_ENVS[args.what]
+    if args.what == "engines":
+        return _engines(args)
+    if len(args.sim) > 1 or args.html is not None:
+        raise TetherError(f"tether bench {args.what} measures one --sim, without --html; several are compared by tether bench engines")
     results = []
     for num_envs in args.num_envs:
         result = _measure(args, num_envs)
@@ -62,7 +76,7 @@ def _measure(args: argparse.Namespace, num_envs: int) -> dict[str, Any]:
     from robots import registry
     from robots.errors import TetherError
 
-    shared = {name: getattr(args, name) for name in ("physics_dt", "device", "seconds", "seed")} | {"engine": args.sim}
+    shared = {name: getattr(args, name) for name in ("physics_dt", "device", "seconds", "seed")} | {"engine": args.sim[0]}
     if args.what == "sim":
         if args.task is not None:
             raise TetherError("tether bench sim has no task; leave --task out, or measure tether bench env")
@@ -74,3 +88,25 @@ def _measure(args: argparse.Namespace, num_envs: int) -> dict[str, Any]:
         raise TetherError(f"--control-dt is {args.control_dt:g}; give a positive time")
     rate_hz = None if args.control_dt is None else 1.0 / args.control_dt
     return environment.measure(args.task or "hover", num_envs, robot=args.robot, rate_hz=rate_hz, **shared)
+
+
+def _engines(args: argparse.Namespace) -> Result:
+    """Compare engines; fails where none of them could be measured."""
+    from benchmarks import engines, engines_report
+    from cli.main import Result
+    from robots import registry
+    from robots.errors import TetherError
+
+    if args.task is not None or args.actuation is not None or len(args.num_envs) > 1:
+        raise TetherError("tether bench engines takes a robot and one number of environments; leave --task and --actuation out")
+    if args.html is not None and not args.html.absolute().parent.is_dir():
+        raise TetherError(f"--html: there is no directory {args.html.absolute().parent}; create it first")
+    settings = {name: getattr(args, name) for name in ("control_dt", "physics_dt", "device", "seconds", "seed")}
+    result = engines.compare(registry.robot(args.robot or "crazyflie"), args.sim, args.num_envs[0], **settings)
+    print(engines_report.text(result))
+    if args.html is not None:
+        from benchmarks.engines_page import page
+
+        args.html.write_text(page(result), encoding="utf-8")
+        print(f"wrote {args.html}")
+    return Result(result, 0 if result["engines"] else 1)

@@ -32,7 +32,7 @@ VERBS = {
     "run": "close the loop with a simulated robot, without ROS",
     "play": "steer a policy in simulation by keyboard, joystick or script",
     "replay": "judge logged flights against a policy file and its rules",
-    "bench": "measure speed",
+    "bench": "measure speed, and how far engines are from each other",
     "new": "start a package for a robot of your own from its URDF or MJCF",
     "doctor": "check this machine and say what to do about what it finds",
 }
@@ -75,7 +75,7 @@ def main(argv: Sequence[str]) -> int:
     except TetherError as error:
         return _fail(str(error), error.exit_code)
     except ModuleNotFoundError as error:
-        return _fail(_missing_module(error))
+        return _fail(missing_module(error))
     except BrokenPipeError:  # the reader of our output, `head` for example, has gone
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
@@ -144,7 +144,8 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, (str, int, type(None))) else str(value)
 
 
-def _missing_module(error: ModuleNotFoundError) -> str:
+def missing_module(error: ModuleNotFoundError) -> str:
+    """What to install, in one line."""
     name = (error.name or str(error)).partition(".")[0]
     if name in EXTRAS:
         return f"this needs the Python package {name}; install it with: pip install 'tether[{EXTRAS[name]}]'"

@@ -52,13 +52,18 @@ def fleet_page(fleet: Fleet, rows: Sequence[tuple[str, Report]], links: Sequence
 
 
 def _document(name: str, verdict: str, body: Sequence[str]) -> str:
+    return document(f"{WORDS[verdict]}: {name}", ("tether replay", name), body, f"<strong>{STATEMENT}</strong>")
+
+
+def document(title: str, header: Sequence[str], body: Sequence[str], statement: str) -> str:
+    """A whole page; ``body`` and ``statement`` are HTML, the rest is text."""
     made = datetime.datetime.now().astimezone().strftime("%Y-%m-%d %H:%M %Z")
-    title = f"{WORDS[verdict]}: {name}"
+    spans = "".join(f"<span>{escape(words)}</span>" for words in header)
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f'<meta name="color-scheme" content="light dark"><title>{escape(title)}</title><style>{STYLE}</style></head><body><main>'
-        f"<header><span>tether replay</span><span>{escape(name)}</span></header>{''.join(body)}"
-        f"<footer><p><strong>{STATEMENT}</strong></p><p>Written {escape(made)}.</p></footer></main></body></html>\n"
+        f"<header>{spans}</header>{''.join(body)}"
+        f"<footer><p>{statement}</p><p>Written {escape(made)}.</p></footer></main></body></html>\n"
     )
 
 

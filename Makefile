@@ -9,7 +9,7 @@ PIP := PIP_DISABLE_PIP_VERSION_CHECK=1 $(VENV)/bin/python -m pip -qq
 # Two cores are the reference machine; more threads than cores only wait for each other.
 export OMP_NUM_THREADS ?= 2
 
-.PHONY: install test lint demo peers isaac-env test-isaac clean
+.PHONY: install test lint demo peers isaac-env test-isaac test-isaacgym clean
 
 install: $(VENV)/.installed $(VENV_ROBOT)/.installed
 
@@ -48,6 +48,12 @@ test: install lint
 	else echo "no Python 3.10 here: skipping the robot distribution's tests under it"; fi
 	$(VENV)/bin/python -m pytest -n 2 --dist loadfile --ignore=tests/ros2_ws  # by file, so that what a file's tests share is made once
 	$(VENV)/bin/python -m pytest tests/ros2_ws  # in real time, so alone
+
+# Around the real Isaac Gym, on a machine that has it; see sim/isaac/workers/isaac_gym/README.md.
+test-isaacgym: $(VENV)/.installed
+	@test -n "$$TETHER_ISAACGYM_PYTHON" || { echo "make: name the interpreter that has Isaac Gym: TETHER_ISAACGYM_PYTHON=/path/to/python3.8 make test-isaacgym" >&2; exit 2; }
+	@"$$TETHER_ISAACGYM_PYTHON" -c 'import isaacgym, torch' >/dev/null || { echo "make: $$TETHER_ISAACGYM_PYTHON does not import isaacgym; see sim/isaac/workers/isaac_gym/README.md" >&2; exit 2; }
+	$(VENV)/bin/python -m pytest -m isaac -k 'isaac_gym or isaacgym' tests/sim/isaac
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh

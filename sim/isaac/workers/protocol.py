@@ -26,7 +26,7 @@ import platform
 import sys
 import time
 import traceback
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class Build(NamedTuple):
         effort, speed, knee_speed, lag_s: of each joint's actuator; see `robots.description.JointActuator`.
         num_envs, substeps, physics_dt: physics steps of ``physics_dt`` seconds, ``substeps`` a control period.
         iterations, ls_iterations: of a contact solver that has such.
-        terrain: None for flat ground, or heights [m] ``[rows][columns]`` with ``size_m`` along x and y.
+        terrain: None for flat ground, or ``heights_m`` ``[rows along y][columns along x]`` and ``size_m`` along x and y, about the origin.
         device: ``cpu`` or ``cuda:N``.
         memory: open file that the arrays are in; -1 on a GPU.
         seed: of whatever is drawn.
@@ -79,6 +79,7 @@ class Field(NamedTuple):
     dtype: str
 
 
+PLAIN = ("reset", "place", "step", "save", "load")  # requests without more words
 STATE = ("qpos", "qvel")
 READINGS = ("torque", "foot_force", "foot_position", "foot_velocity", "part_contact", "lost")
 PARAMETERS = ("friction", "mass", "centre_of_mass", "inertia", "kp", "kd", "strength", "armature", "joint_friction")
@@ -88,14 +89,15 @@ def fields(build: Build) -> Dict[str, Field]:
     """The arrays by name.
 
     ``qpos``: position of the base in the world, its quaternion, joint positions. ``qvel``: velocity of the base's origin in the world,
-    angular velocity in the base frame, joint velocities. ``torque``: of the joints' actuators in the last physics step. ``foot_force``: on each
-    foot in the world; with ``foot_position`` and ``foot_velocity`` three columns a foot. ``part_contact``: 1 where a part touches something.
-    ``lost``: 1 where the engine gave up on an environment since its last reset; its numbers mean nothing then, and are finite.
+    angular velocity in the base frame, joint velocities. ``torque``: of the joints' actuators in the last physics step. ``foot_force``: on
+    each foot in the world; with ``foot_position`` and ``foot_velocity`` three columns a foot. ``part_contact``: 1 where a part touches
+    something. ``lost``: 1 where the engine gave up on an environment since its last reset; its numbers mean nothing then, and are finite.
 
-    ``applied``: force on the base's centre of mass and torque, in the world, held over a step. ``target``: joint positions asked for in each
-    physics step ``[substeps, num_envs, joints]``. ``mask``: which environments a reset or write is for. Parameters: ``friction`` of the robot
-    with anything; ``mass``, ``centre_of_mass`` (in the base frame) and ``inertia`` (about it, row by row) of the base; of every joint gains ``kp``
-    and ``kd``, ``strength`` that multiplies the torque after limits, ``armature`` and ``joint_friction``. ``memory``: see "save".
+    ``applied``: force on the base's centre of mass and torque, in the world, held over a step. ``target``: joint positions asked for in
+    each physics step ``[substeps, num_envs, joints]``. ``mask``: which environments a reset or write is for. Parameters: ``friction`` of
+    the robot with anything; ``mass``, ``centre_of_mass`` (in the base frame) and ``inertia`` (about it, row by row) of the base; of every
+    joint gains ``kp`` and ``kd``, ``strength`` that multiplies the torque after limits, ``armature`` and ``joint_friction``. ``memory``:
+    see "save".
     """
     joints, feet = len(build.joints), 3 * len(build.feet)
     widths = {"qpos": 7 + joints, "qvel": 6 + joints, "torque": joints, "foot_force": feet, "foot_position": feet, "foot_velocity": feet}
@@ -163,7 +165,7 @@ class Cuda:
         """Call ``name``; raises RuntimeError for anything but success."""
         code = getattr(self.runtime, name)(*arguments)
         if code:
-            raise RuntimeError("{} answers error {}".format(name, code))
+            raise RuntimeError(f"{name} answers error {code}")
 
     def allocate(self, count: int) -> int:
         """Pointer to ``count`` bytes of zeros."""
@@ -260,7 +262,7 @@ def serve(make: Callable[[], Engine], name: str) -> None:
         answer(greeting(engine))
     except Exception as error:
         traceback.print_exc()
-        answer({"error": "{} cannot be used in its environment: {}: {}".format(name, type(error).__name__, error)})
+        answer({"error": f"{name} cannot be used in its environment: {type(error).__name__}: {error}"})
         return
     for line in sys.stdin:
         begin = time.perf_counter()
@@ -271,30 +273,42 @@ def serve(make: Callable[[], Engine], name: str) -> None:
             answer({"error": str(error)})
         except Exception as error:
             traceback.print_exc()
-            answer({"error": "{}: {}".format(type(error).__name__, error)})
+            answer({"error": f"{type(error).__name__}: {error}"})
 
 
 def greeting(engine: Engine) -> Dict[str, Any]:
     """The first words of a worker."""
+    versions = {name: _version(name) for name in engine.packages}
+    return {"protocol": VERSION, "engine": engine.name, "python": platform.python_version(), "versions": versions}
+
+
+def _version(package: str) -> str:
     try:
         from importlib import metadata
 
-        versions = {name: metadata.version(name) for name in engine.packages}
-    except ImportError:  # Python 3.7, which Isaac Gym also knows
-        versions = {}
-    return {"protocol": VERSION, "engine": engine.name, "python": platform.python_version(), "versions": versions}
+        return metadata.version(package)
+    except ImportError:  # in Python 3.7, which Isaac Gym also knows; and where what can be imported was not installed
+        return "unknown"
 
 
 def obey(engine: Engine, request: Dict[str, Any]) -> Dict[str, Any]:
     """Do what is asked."""
-    do = request.pop("do")
+    do, plain = request["do"], {name: getattr(engine, name) for name in PLAIN}
     if do == "build":
         return _build(engine, Build(**request["build"]))
     if do == "write":
+        _check(request["names"], PARAMETERS, "parameter")
         engine.write(request["names"])
     else:
-        {"reset": engine.reset, "place": engine.place, "step": engine.step, "save": engine.save, "load": engine.load}[do]()
+        _check([do], ["build", *plain, "write"], "request")
+        plain[do]()
     return {}
+
+
+def _check(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    strange = sorted(set(names) - set(known))
+    if strange:
+        raise Refused(f"unknown {what} {', '.join(strange)}; known: {', '.join(known)}")
 
 
 def _build(engine: Engine, build: Build) -> Dict[str, Any]:

@@ -143,6 +143,7 @@ def test_the_licence_is_whole():
 
 PROVIDED_BY = {"yaml": "pyyaml"}
 OPTIONAL_ENGINE = TREE / "sim" / "mujoco_warp"  # whoever imports it has the extra `warp`
+WORKERS = TREE / "sim" / "isaac" / "workers"  # each runs in an environment of its own
 ROS_ROOMS = ("tether_ros", "tether_sim", "tether_bringup", "benchmarks")  # their nodes need the extra `ros`
 
 
@@ -150,7 +151,7 @@ def test_what_is_imported_unconditionally_is_a_dependency():
     """Imports at the top of a module, but for those that only the type checker sees; optional packages are imported where they are used."""
     needed = {}
     for name in sorted({room for rooms in tether_entry.ROOMS.values() for room in rooms} - set(ROS_ROOMS)):
-        for path in set((TREE / name).rglob("*.py")) - set(OPTIONAL_ENGINE.iterdir()):
+        for path in set((TREE / name).rglob("*.py")) - set(OPTIONAL_ENGINE.iterdir()) - set(WORKERS.rglob("*.py")):
             needed |= {module: path.name for module in _top_imports(path) if module not in sys.stdlib_module_names}
     requirements = [*TRAINING["project"]["dependencies"], *ROBOT["project"]["dependencies"]]
     declared = {re.split(r"[<>=]", item)[0] for item in requirements}

@@ -70,6 +70,30 @@ def tensor(model: mujoco.MjModel, body: int) -> np.ndarray:
     return axes.reshape(3, 3) @ np.diag(model.body_inertia[body]) @ axes.reshape(3, 3).T
 
 
+def test_terrain_is_the_surface_that_mujoco_has(worker_module, mjcf):
+    """Between the given heights too, where cells are cut in two; normals up."""
+    random = np.random.default_rng(2)
+    heights = random.uniform(0.0, 1.0, (4, 5))
+    heights[0, 0], heights[0, 1] = 0.0, 1.0  # MuJoCo scales to 0…1
+    spec = mujoco.MjSpec()
+    spec.add_hfield(name="h", nrow=4, ncol=5, size=[2.0, 1.5, 1.0, 0.1], userdata=heights.ravel())
+    spec.worldbody.add_geom(type=mujoco.mjtGeom.mjGEOM_HFIELD, hfieldname="h")
+    model = spec.compile()
+    data = mujoco.MjData(model)
+    mujoco.mj_forward(model, data)
+    vertices, triangles = sys.modules["scene"].surface(heights, (4.0, 3.0))
+    a, b, c = (vertices[triangles[:, corner].astype(int)].astype(float) for corner in range(3))
+    normals = np.cross(b - a, c - a)
+    assert (normals[:, 2] > 0).all()
+    assert normals[:, 2].sum() / 2 == pytest.approx(12.0)
+    for x, y in random.uniform([-1.9, -1.4], [1.9, 1.4], (50, 2)):
+        weights = np.linalg.solve(np.stack([a, b, c], axis=2) * [[1], [1], [0]] + [[0], [0], [1]], np.array([[x], [y], [1.0]]))[:, :, 0]
+        (inside,) = np.flatnonzero((weights >= 0).all(axis=1))
+        height = weights[inside] @ [a[inside, 2], b[inside, 2], c[inside, 2]]
+        down = mujoco.mj_ray(model, data, np.array([x, y, 3.0]), np.array([0.0, 0.0, -1.0]), None, 1, -1, np.zeros(1, np.int32))
+        assert height == pytest.approx(3.0 - down, abs=1e-5)
+
+
 def test_it_reads_what_mujoco_reads(mjcf, path):
     ours, theirs = mjcf.read(path), mujoco.MjModel.from_xml_path(path)
     assert [body.name for body in ours.bodies] == [theirs.body(index).name for index in range(1, theirs.nbody)]

@@ -54,6 +54,7 @@ test-isaacgym: $(VENV)/.installed
 	@test -n "$$TETHER_ISAACGYM_PYTHON" || { echo "make: name the interpreter that has Isaac Gym: TETHER_ISAACGYM_PYTHON=/path/to/python3.8 make test-isaacgym" >&2; exit 2; }
 	@"$$TETHER_ISAACGYM_PYTHON" -c 'import isaacgym, torch' >/dev/null || { echo "make: $$TETHER_ISAACGYM_PYTHON does not import isaacgym; see sim/isaac/workers/isaac_gym/README.md" >&2; exit 2; }
 	$(VENV)/bin/python -m pytest -m isaac -k 'isaac_gym or isaacgym' tests/sim/isaac
+	$(VENV)/bin/python -m pytest -k isaacgym tests/sim/conformance
 
 demo: $(VENV)/.installed
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" docs/demo.sh

@@ -1,7 +1,7 @@
 """What Isaac's process of its own costs: ``python -m benchmarks.isaac``, on a GPU ``… --device cuda``.
 
-The worker says how long its engine took for a control step; everything else that passes here until the step's signals are there is the price of
-the other process: requests and answers, waking up, targets and delays in, readings out.
+The worker says how long its engine took for a control step; everything else that passes until the signals are there is the price
+of the other process: requests and answers, waking up, targets and delays in, readings out.
 """
 
 from __future__ import annotations

@@ -36,7 +36,6 @@ class IsaacLeggedSimulator(LeggedSimulator):
     Args:
         robot: a `LeggedRobot` with actuators.
         num_envs: copies.
-        kind: which Isaac.
         options: those of `sim.mujoco_cpu.simulator.MujocoCpuSimulator`, but for ``threads``; ``device`` may be a GPU.
 
     Raises:
@@ -46,9 +45,10 @@ class IsaacLeggedSimulator(LeggedSimulator):
     """
 
     engine: ClassVar[str] = "isaac"
+    kind: ClassVar[Kind] = ISAAC_LAB
 
-    def __init__(self, robot: Robot, num_envs: int, *, kind: Kind = ISAAC_LAB, terrain: Terrain | None = None, seed: int = 0, **options: Any) -> None:
-        self._kind, self._terrain, self._seed = kind, terrain, seed
+    def __init__(self, robot: Robot, num_envs: int, *, terrain: Terrain | None = None, seed: int = 0, **options: Any) -> None:
+        self._terrain, self._seed = terrain, seed
         super().__init__(robot, num_envs, terrain=terrain, seed=seed, **options)
 
     def _device(self, device: torch.device) -> torch.device:
@@ -61,7 +61,7 @@ class IsaacLeggedSimulator(LeggedSimulator):
         memory.check(self.num_envs, EACH_BYTES, room)
 
     def _connect(self) -> Views:
-        self.worker = Worker(self._kind, self._build())
+        self.worker = Worker(self.kind, self._build())
         self._arrays = self.worker.arrays
         self._fields = parameters.Fields(self.robot, self.model, self.device)
         self._gains = {name: self._numbers([getattr(a, name) for a in self.robot.actuators]) for name in ("kp", "kd")}
@@ -152,4 +152,3 @@ class IsaacLeggedSimulator(LeggedSimulator):
         for name, value in (("memory", remembered), ("applied", applied), ("lost", lost)):
             self._arrays[name].copy_(value)
         self._ask("load")
-

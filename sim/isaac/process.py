@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -190,10 +191,8 @@ def _end(process: subprocess.Popen[bytes], folder: Path) -> None:
     """Ask by closing its input; then insist."""
     for pipe in (process.stdin, process.stdout):
         if pipe is not None:
-            try:
+            with contextlib.suppress(BrokenPipeError):  # a request that it did not live to read
                 pipe.close()
-            except BrokenPipeError:  # a request that it did not live to read
-                pass
     try:
         process.wait(5.0 if not sys.is_finalizing() else 0.5)
     except subprocess.TimeoutExpired:

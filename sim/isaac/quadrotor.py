@@ -11,9 +11,10 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from robots.description import Quadrotor, Robot
+from robots.description import Robot
 from robots.errors import TetherError
 from sim import quadrotor_dynamics as dynamics
+from sim.action_delay import effective
 from sim.battery import supplied
 from sim.fused.fuse import Fused
 from sim.isaac.process import ISAAC_LAB, Kind, Worker
@@ -23,10 +24,10 @@ from sim.quadrotor_constants import Constants
 from sim.quadrotor_core import split
 from sim.quadrotor_dynamics import State
 from sim.rate_loop import control, rotor_speeds
-from sim.action_delay import effective
 from sim.simulator import Simulator
 
-BODY = {"mass": "mass", "inertia": "inertia", "centre_of_mass": "centre_of_mass"}  # parameters that the worker must follow
+STRONGEST = 1e6  # N, N·m
+BODY = ("mass", "inertia", "centre_of_mass")  # parameters that the worker must follow
 
 
 class IsaacQuadrotorSimulator(QuadrotorSimulator):
@@ -35,7 +36,6 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
     Args:
         robot: a `Quadrotor` with four rotors.
         num_envs: copies.
-        kind: which Isaac.
         seed: taken for the sake of other engines; nothing is drawn.
         options: those of `QuadrotorSimulator`, but one drone a world and float32.
 
@@ -45,14 +45,15 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
     """
 
     engine: ClassVar[str] = "isaac"
+    kind: ClassVar[Kind] = ISAAC_LAB
 
-    def __init__(self, robot: Robot, num_envs: int, *, kind: Kind = ISAAC_LAB, seed: int = 0, **options: Any) -> None:
+    def __init__(self, robot: Robot, num_envs: int, *, seed: int = 0, **options: Any) -> None:
         for name, only in (("drones_per_world", 1), ("dtype", torch.float32)):
             if options.get(name, only) != only:
                 raise TetherError(f"the engine {self.engine} takes {name} {only} only; use --sim torch")
         super().__init__(robot, num_envs, **options)
         self._forces = Fused(self._rotor_forces, "the rotors' forces", batch_axis=-1)
-        self.worker = Worker(kind, _build(self.robot, num_envs, self.physics_dt, self.device, seed))
+        self.worker = Worker(self.kind, self._build(seed))
         self._arrays = self.worker.arrays
         self._arrays["friction"].fill_(1.0)
         everyone = torch.ones(num_envs, dtype=torch.bool, device=self.device)
@@ -60,6 +61,29 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         self._place("reset", everyone)
 
     # --- what the worker is told ---
+
+    def _build(self, seed: int) -> protocol.Build:
+        """A free body, and a physics step a request: rotors turn between them."""
+        return protocol.Build(
+            model=str(self.robot.model.absolute()),
+            base="base",
+            joints=[],
+            feet=[],
+            parts=[],
+            effort=[],
+            speed=[],
+            knee_speed=[],
+            lag_s=[],
+            num_envs=self.num_envs,
+            substeps=1,
+            physics_dt=self.physics_dt,
+            iterations=10,
+            ls_iterations=20,
+            terrain=None,
+            device=str(self.device),
+            memory=-1,
+            seed=seed,
+        )
 
     def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
         """See `QuadrotorSimulator.reset`."""
@@ -109,7 +133,7 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         for takeover in self._core.takeover.unbind(0):
             given = (takeover, commands, self._derived.delay, constants, self._parameters, near)
             wrench, *rotors = self._forces(self._state, *given)
-            self._arrays["applied"].copy_(wrench.t())
+            self._arrays["applied"].copy_(wrench.t().nan_to_num(0.0).clamp(-STRONGEST, STRONGEST))  # a lost body may ask for anything
             self.worker.ask("step")
             self._state = self._seen(*rotors)
 
@@ -162,13 +186,3 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         self._write(torch.ones(self.num_envs, dtype=torch.bool, device=self.device), list(BODY))
         self._arrays["memory"].copy_(state["memory"])
         self.worker.ask("load")
-
-
-def _build(robot: Quadrotor, num_envs: int, physics_dt: float, device: torch.device, seed: int) -> protocol.Build:
-    """A free body, and a physics step a request: rotors turn between them."""
-    none: dict[str, list[Any]] = {name: [] for name in ("joints", "feet", "parts", "effort", "speed", "knee_speed", "lag_s")}
-    model, steps = str(robot.model.absolute()), {"substeps": 1, "physics_dt": physics_dt}
-    solver = {"iterations": 10, "ls_iterations": 20}
-    return protocol.Build(
-        model=model, base="base", num_envs=num_envs, terrain=None, device=str(device), memory=-1, seed=seed, **none, **steps, **solver
-    )

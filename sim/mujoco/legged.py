@@ -111,7 +111,7 @@ class LeggedSimulator(Simulator):
     def _advance(self, targets: Tensor) -> None:
         """Take all sub-steps, under ``targets`` ``[num_envs, substeps, joints]``."""
 
-    def _follow_pushes(self, mask: Tensor) -> None:  # noqa: B027  (most have nothing to do)
+    def _follow_pushes(self, mask: Tensor) -> None:
         """Go on from the velocities that were written where ``mask`` is set; for an engine whose views are copies."""
 
     @abc.abstractmethod

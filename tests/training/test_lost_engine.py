@@ -11,7 +11,17 @@ from cli.main import main
 from tests.sim.isaac import fakes
 from training import checkpoint
 
-SMALL = ("--sim", "isaac", "threads=1", "num_envs=4", "ppo.horizon=2", "ppo.minibatches=2", "iterations=6", "checkpoint_every=1", "check_every=0")
+SMALL = (
+    "--sim",
+    "isaac",
+    "threads=1",
+    "num_envs=4",
+    "ppo.horizon=2",
+    "ppo.minibatches=2",
+    "iterations=6",
+    "checkpoint_every=1",
+    "check_every=0",
+)
 
 
 def test_training_ends_with_a_checkpoint_to_go_on_from(

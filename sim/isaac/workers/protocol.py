@@ -12,9 +12,10 @@ A request is one JSON object on a line of the worker's stdin, its answer one on 
     {"do": "write", "names": […]}  make models where `mask` is set follow these arrays of parameters                      → {}
     {"do": "save"}, {"do": "load"}  what the next step follows from, beside the state, to and from `memory`               → {}
 
-A request that fails answers {"error": …}, any other also {"seconds": what the engine took}. The worker ends when its stdin does. Everything large is in `arrays`, which both sides see: on a
-CPU in shared memory that the trainer hands down as an open file, so that nothing is left behind however either side ends; on a GPU in
-memory that the worker allocates, and the trainer opens by CUDA's handle. Quaternions are (w, x, y, z), body to world. SI units.
+A request that fails answers {"error": …}, any other also {"seconds": what the engine took}. The worker ends when its stdin does. Everything
+large is in `arrays`, which both sides see: on a CPU in shared memory that the trainer hands down as an open file, so that nothing is left
+behind however either side ends; on a GPU in memory that the worker allocates, and the trainer opens by CUDA's handle. Quaternions are
+(w, x, y, z), body to world. SI units.
 """
 
 import abc

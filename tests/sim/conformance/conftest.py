@@ -1,12 +1,13 @@
 """Every engine behind `Simulator` with every robot it simulates: made once, and as if new for each test.
 
-A test asks for ``sim`` (every pair below), ``walker`` (those on legs) or ``flyer`` (those with rotors). Isaac's pairs run in its own
+A test asks for ``sim`` (every pair below), ``walker`` (those on legs) or ``flyer`` (those with rotors). Isaac Lab's pairs need its
 environment: ``pytest tests/sim/conformance -m isaac``.
 """
 
 from __future__ import annotations
 
 import gc
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from robots import registry
 from robots.description import LeggedRobot
 from sim.simulator import Simulator
 from tests.sim.conformance.subject import ENVS, Subject, as_new
+from tests.sim.isaac import fakes
 from training.simulators import make
 
 COMPILES = pytest.mark.timeout(900)  # kernels, or a whole simulator, on a machine that has never run them
@@ -25,7 +27,10 @@ PAIRS = {
     ("mujoco_warp", "go2"): (COMPILES,),
     ("isaac", "crazyflie"): (COMPILES, pytest.mark.isaac),
     ("isaac", "go2"): (COMPILES, pytest.mark.isaac),
+    ("isaacgym", "crazyflie"): (),
+    ("isaacgym", "go2"): (),
 }
+GYM = "TETHER_ISAACGYM_PYTHON"  # names an interpreter that has Isaac Gym; without it, the worker runs around what stands in for the package
 PACKAGES = {"mujoco_warp": "mujoco_warp"}  # an engine's own, without which there is nothing to test
 
 
@@ -35,6 +40,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             pairs = {pair: marks for pair, marks in PAIRS.items() if isinstance(registry.robot(pair[1]), LeggedRobot) in legs}
             params = [pytest.param(pair, marks=marks, id="-".join(pair)) for pair, marks in pairs.items()]
             metafunc.parametrize("subject", params, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def isaac_gym(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The real one where there is one."""
+    with pytest.MonkeyPatch.context() as patch:
+        if GYM not in os.environ:
+            fakes.install_gym(tmp_path_factory.mktemp("isaacgym"), patch)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,5 @@
-"""The trainer's side around an Isaac that needs nothing; workers for Isaac Gym around a stand-in in this process, and around the real package
-where TETHER_ISAACGYM_PYTHON names its Python.
+"""The trainer's side around an Isaac that needs nothing; workers for Isaac Gym around a stand-in in this process, and around the real
+package where TETHER_ISAACGYM_PYTHON names its Python.
 """
 
 from __future__ import annotations

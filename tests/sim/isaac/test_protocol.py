@@ -28,6 +28,7 @@ class Doubling(protocol.Engine):
         print("a library's own words")
         self.a = arrays
     def reset(self): raise protocol.Refused("not now")
+    def place(self): pass
     def step(self): self.a["qpos"][:] = 2.0 * self.a["target"][0, :, :1]
     def write(self, names): self.a["memory"][:] = len(names)
     def save(self): raise ValueError("a number")
@@ -55,6 +56,9 @@ class Recorder(protocol.Engine):
 
     def reset(self) -> None:
         self.asked.append("reset")
+
+    def place(self) -> None:
+        self.asked.append("place")
 
     def step(self) -> None:
         self.asked.append("step")
@@ -161,10 +165,10 @@ def test_without_cuda_there_is_no_runtime():
 
 def test_requests_reach_the_engine():
     engine = Recorder()
-    for do in ("reset", "step", "save", "load"):
+    for do in protocol.PLAIN:
         assert protocol.obey(engine, {"do": do}) == {}
     assert protocol.obey(engine, {"do": "write", "names": ["kp", "mass"]}) == {}
-    assert engine.asked == ["reset", "step", "save", "load", ["kp", "mass"]]
+    assert engine.asked == [*protocol.PLAIN, ["kp", "mass"]]
 
 
 def test_a_build_on_a_cpu_is_given_the_file():
@@ -193,7 +197,7 @@ def test_a_build_on_a_gpu_gives_a_handle(monkeypatch):
 @pytest.mark.parametrize(
     ("request_", "words"),
     [
-        ({"do": "dance"}, "unknown request dance; known: build, reset, step"),
+        ({"do": "dance"}, "unknown request dance; known: build, reset, place"),
         ({"do": "write", "names": ["mass", "colour"]}, "unknown parameter colour; known: friction, mass"),
     ],
 )
@@ -235,6 +239,7 @@ def test_a_worker_answers_line_by_line_and_goes_on_after_errors():
     greeting, *answers = talked(requests, pass_fds=[file])
     os.close(file)
     assert greeting["versions"] == {"numpy": np.__version__, "no-such-package": "unknown"}
+    assert [answer.pop("seconds") > 0.0 for answer in answers if "error" not in answer] == [True] * 3
     assert answers[:3] == [{}, {"error": "not now"}, {"error": "ValueError: a number"}]
     assert answers[3]["error"].startswith("JSONDecodeError")
     assert answers[4:] == [{}, {}]

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 TO_WXYZ, TO_XYZW = [3, 0, 1, 2], [1, 2, 3, 0]
+FASTEST = 1e6  # of anything of a robot, in SI units
 TOUCH_N = 1e-6  # a part touches what pushes it at all
 
 
@@ -27,11 +28,11 @@ class IsaacGym(protocol.Engine):
     step. What is read back is computed from the state; forces are zero until then. Physics is prepared by the first step, so that whatever
     is written before can still be anything.
 
-    ``joint_friction`` f is a torque of ours, −clip(q̇ · armature / dt, −f, f): it brakes, and holds nothing, a rotor on its own stops in one
-    step. Isaac Gym's own is a share of the load.
+    ``joint_friction`` f is a torque of ours, −clip(τ + q̇ · armature / dt, −f, f) under a motor's τ: it holds against the motor, and a rotor
+    on its own stops in one step, but it knows nothing of the load. Isaac Gym's own is a share of that.
 
-    ``memory`` begins with the motors' torques before ``strength``. PhysX keeps contacts and warm starts to itself, so that what follows a
-    "load" is what would have followed up to these.
+    ``memory`` begins with state and the motors' torques before ``strength``. PhysX keeps contacts and warm starts to itself, so that what
+    follows a "load" is what would have followed up to these.
     """
 
     name = "Isaac Gym"
@@ -54,16 +55,22 @@ class IsaacGym(protocol.Engine):
         self.centre, self.feet_centres = centres[:1].repeat(build.num_envs, 1), centres[self.feet_columns]
         self.noted, self.pending = torch.zeros(build.num_envs, dtype=torch.bool, device=device), False
         self.qpos, self.qvel = torch.zeros_like(self.a["qpos"]), torch.zeros_like(self.a["qvel"])
+        self.hopeless = torch.zeros_like(self.noted)  # what was put there was nothing that a robot does
 
     # --- state ---
 
     def reset(self) -> None:
         """See `protocol.Engine.reset`."""
         mask = self.a["mask"] != 0
-        self._note(mask)
         self.motors.torque.masked_fill_(mask[:, None], 0.0)
         for name in ("torque", "foot_force", "part_contact", "lost"):
             self.a[name].masked_fill_(mask[:, None], 0.0)
+        self.place()
+
+    def place(self) -> None:
+        """See `protocol.Engine.place`."""
+        mask = self.a["mask"] != 0
+        self._note(mask)
         places, speeds = self.chain(self.a["qpos"], self.a["qvel"])
         self._tell("foot_position", places[:, self.feet_columns].flatten(1), mask)
         self._tell("foot_velocity", speeds[:, self.feet_columns].flatten(1), mask)
@@ -74,6 +81,10 @@ class IsaacGym(protocol.Engine):
         self.noted, self.pending = self.noted | mask, True
         self.qpos.copy_(torch.where(mask[:, None], self.a["qpos"], self.qpos))
         self.qvel.copy_(torch.where(mask[:, None], self.a["qvel"], self.qvel))
+        self.hopeless = torch.where(mask, ~(_sound(self.qpos) & _sound(self.qvel)), self.hopeless)
+        for state in (self.qpos, self.qvel):  # whatever PhysX would make of them
+            state.masked_fill_(self.hopeless[:, None], 0.0)
+        self.qpos[:, 3].masked_fill_(self.hopeless, 1.0)
 
     def _tell(self, name: str, value: Tensor, mask: Tensor) -> None:
         self.a[name].copy_(torch.where(mask[:, None], value, self.a[name]))
@@ -97,15 +108,15 @@ class IsaacGym(protocol.Engine):
         for target in self.a["target"]:
             position, velocity = self.scene.joints()
             torque = self.motors(target, position, velocity, self.a)
-            self.scene.advance(torch.nan_to_num(torque - self._friction(velocity)))
+            self.scene.advance(torch.nan_to_num(torque - self._friction(torque, velocity)))
         self.scene.refresh()
         self._read(torque)
         self._finish()
 
-    def _friction(self, velocity: Tensor) -> Tensor:
-        """Torque that joints lose ``[num_envs, joints]``."""
+    def _friction(self, torque: Tensor, velocity: Tensor) -> Tensor:
+        """Torque that joints lose ``[num_envs, joints]``, of what moves them and of what would stop a rotor on its own."""
         most = self.a["joint_friction"]
-        return torch.max(torch.min(self.a["armature"] / self.asked.physics_dt * velocity, most), -most)
+        return torch.max(torch.min(torque + self.a["armature"] / self.asked.physics_dt * velocity, most), -most)
 
     def _read(self, torque: Tensor) -> None:
         """Fill the arrays from fresh tensors."""
@@ -114,7 +125,7 @@ class IsaacGym(protocol.Engine):
         speed = root[:, 7:10] - chain.cross(rate, chain.rotate(turn, self.centre))
         qpos = torch.cat([root[:, :3] - self.scene.origins, turn, position], dim=1)
         qvel = torch.cat([speed, chain.rotate_back(turn, rate), velocity], dim=1)
-        lost = ~(torch.isfinite(qpos).all(1) & torch.isfinite(qvel).all(1))
+        lost = self.hopeless | ~(_sound(qpos) & _sound(qvel))
         for name, value in (("qpos", qpos), ("qvel", qvel), ("torque", torque), *self._feet()):
             self.a[name].copy_(torch.nan_to_num(value.masked_fill(lost[:, None], 0.0)))
         self.a["qpos"][:, 3].masked_fill_(lost, 1.0)
@@ -166,14 +177,24 @@ class IsaacGym(protocol.Engine):
 
     def save(self) -> None:
         """See `protocol.Engine.save`."""
-        self.a["memory"][:, : len(self.asked.joints)] = self.motors.torque
+        for kept, column in zip(self._remembered(), self._columns()):
+            column.copy_(kept)
         self._finish()
 
     def load(self) -> None:
-        """See `protocol.Engine.load`; takes the state that is in the arrays too."""
+        """See `protocol.Engine.load`."""
+        for kept, column in zip(self._remembered(), self._columns()):
+            kept.copy_(column)
         self._note(torch.ones_like(self.noted))
-        self.motors.torque.copy_(self.a["memory"][:, : len(self.asked.joints)])
         self._finish()
+
+    def _remembered(self) -> List[Tensor]:
+        return [self.a["qpos"], self.a["qvel"], self.motors.torque]
+
+    def _columns(self) -> List[Tensor]:
+        """Of ``memory``, one for each that is remembered; the rest is for other engines."""
+        widths = [kept.shape[1] for kept in self._remembered()]
+        return list(self.a["memory"][:, : sum(widths)].split(widths, dim=1))
 
     def _finish(self) -> None:
         """Wait until the arrays are written."""
@@ -203,6 +224,11 @@ class Motors:
 
     def _limit(self, velocity: Tensor) -> Tensor:
         return self.effort * torch.clamp((self.speed - velocity) / (self.speed - self.knee_speed), -1.0, 1.0)
+
+
+def _sound(state: Tensor) -> Tensor:
+    """Where a state is one that a robot can have, bool ``[num_envs]``."""
+    return (torch.isfinite(state) & (state.abs() < FASTEST)).all(1)
 
 
 def _view(array: Any, device: str) -> Tensor:

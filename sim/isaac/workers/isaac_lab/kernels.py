@@ -1,5 +1,7 @@
 """What runs inside a control period: motors before each physics step, readings after the last. Columns are ours, indices Newton's."""
 
+from typing import Any
+
 import warp as wp
 
 
@@ -10,34 +12,34 @@ def from_wxyz(w: float, x: float, y: float, z: float) -> wp.quat:
 
 
 @wp.func
-def most(effort: float, speed: float, knee: float, velocity: float):
+def most(effort: float, speed: float, knee: float, velocity: float) -> Any:
     """Torque that a motor can give along its motion, and how much less it is per speed."""
     share = (speed - velocity) / (speed - knee)
     falls = wp.where(share > -1.0 and share < 1.0, effort / (speed - knee), 0.0)
     return effort * wp.clamp(share, -1.0, 1.0), falls
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def drive(
-    step: wp.array(dtype=int),
-    dofs: wp.array(dtype=int),
-    coordinates: wp.array(dtype=int),
-    columns: wp.array(dtype=int),
-    limits: wp.array2d(dtype=float),  # effort, speed, knee speed, share of a torque error that is left after a physics step
-    target: wp.array3d(dtype=float),
-    kp: wp.array2d(dtype=float),
-    kd: wp.array2d(dtype=float),
-    strength: wp.array2d(dtype=float),
-    joint_q: wp.array2d(dtype=float),
-    joint_qd: wp.array2d(dtype=float),
-    torque: wp.array2d(dtype=float),
-    joint_f: wp.array2d(dtype=float),
-    damping: wp.array2d(dtype=float),
-):
+    step: wp.array[int],
+    dofs: wp.array[int],
+    coordinates: wp.array[int],
+    columns: wp.array[int],
+    limits: wp.array2d[float],  # effort, speed, knee speed, share of a torque error that is left after a physics step
+    target: wp.array3d[float],
+    kp: wp.array2d[float],
+    kd: wp.array2d[float],
+    strength: wp.array2d[float],
+    joint_q: wp.array2d[float],
+    joint_qd: wp.array2d[float],
+    torque: wp.array2d[float],
+    joint_f: wp.array2d[float],
+    damping: wp.array2d[float],
+) -> None:
     """`robots.description.JointActuator` in every world (first index) and joint (second).
 
-    How torque falls with speed is given to the solver as damping of the joint, for it integrates that implicitly, and added back to the force:
-    as MuJoCo does with motors of its own.
+    How torque falls with speed is given to the solver as damping of the joint, for it integrates that implicitly, and added back to the
+    force: as MuJoCo does with motors of its own.
     """
     world, joint = wp.tid()
     effort, speed, knee, left = limits[0, joint], limits[1, joint], limits[2, joint], limits[3, joint]
@@ -58,32 +60,32 @@ def drive(
     joint_f[world, dofs[joint]] = given + slope * velocity
 
 
-@wp.kernel
-def count(substeps: int, step: wp.array(dtype=int)):
+@wp.kernel(enable_backward=False)
+def count(substeps: int, step: wp.array[int]) -> None:
     """On to the next physics step of the control period."""
     step[0] = (step[0] + 1) % substeps
 
 
-@wp.kernel
-def push(base: int, applied: wp.array2d(dtype=float), body_f: wp.array2d(dtype=wp.spatial_vector)):
+@wp.kernel(enable_backward=False)
+def push(base: int, applied: wp.array2d[float], body_f: wp.array2d[wp.spatial_vector]) -> None:
     """Force at the centre of mass and torque on the base, in the world."""
     w = wp.tid()
     force = wp.vec3(applied[w, 0], applied[w, 1], applied[w, 2])
     body_f[w, base] = wp.spatial_vector(force, wp.vec3(applied[w, 3], applied[w, 4], applied[w, 5]))
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def place(
-    mask: wp.array(dtype=wp.uint8),
+    mask: wp.array[wp.uint8],
     base: int,
-    dofs: wp.array(dtype=int),
-    coordinates: wp.array(dtype=int),
-    qpos: wp.array2d(dtype=float),
-    qvel: wp.array2d(dtype=float),
-    body_com: wp.array2d(dtype=wp.vec3),
-    joint_q: wp.array2d(dtype=float),
-    joint_qd: wp.array2d(dtype=float),
-):
+    dofs: wp.array[int],
+    coordinates: wp.array[int],
+    qpos: wp.array2d[float],
+    qvel: wp.array2d[float],
+    body_com: wp.array2d[wp.vec3],
+    joint_q: wp.array2d[float],
+    joint_qd: wp.array2d[float],
+) -> None:
     """Write the state of masked worlds. Newton's free joint moves with the centre of mass, in the world."""
     w = wp.tid()
     if mask[w] == wp.uint8(0):
@@ -102,17 +104,17 @@ def place(
         joint_qd[w, dofs[joint]] = qvel[w, 6 + joint]
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def give_up(
-    joint_q: wp.array2d(dtype=float),
-    joint_qd: wp.array2d(dtype=float),
-    warm: wp.array2d(dtype=float),
-    torque: wp.array2d(dtype=float),
-    lost: wp.array2d(dtype=float),
-):
+    joint_q: wp.array2d[float],
+    joint_qd: wp.array2d[float],
+    warm: wp.array2d[float],
+    torque: wp.array2d[float],
+    lost: wp.array2d[float],
+) -> None:
     """Where something is not finite, or faster than anything of a robot is: say so, and put numbers there that do no harm."""
     w = wp.tid()
-    bad = int(0)
+    bad = 0
     for i in range(joint_q.shape[1]):
         if not wp.isfinite(joint_q[w, i]) or wp.abs(joint_q[w, i]) > 1.0e6:
             bad = 1
@@ -132,17 +134,17 @@ def give_up(
         torque[w, i] = 0.0
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def read_state(
     base: int,
-    dofs: wp.array(dtype=int),
-    coordinates: wp.array(dtype=int),
-    joint_q: wp.array2d(dtype=float),
-    joint_qd: wp.array2d(dtype=float),
-    body_com: wp.array2d(dtype=wp.vec3),
-    qpos: wp.array2d(dtype=float),
-    qvel: wp.array2d(dtype=float),
-):
+    dofs: wp.array[int],
+    coordinates: wp.array[int],
+    joint_q: wp.array2d[float],
+    joint_qd: wp.array2d[float],
+    body_com: wp.array2d[wp.vec3],
+    qpos: wp.array2d[float],
+    qvel: wp.array2d[float],
+) -> None:
     """Inverse of `place`, for everyone."""
     w = wp.tid()
     turn = wp.normalize(wp.quat(joint_q[w, 3], joint_q[w, 4], joint_q[w, 5], joint_q[w, 6]))
@@ -160,15 +162,15 @@ def read_state(
         qvel[w, 6 + joint] = joint_qd[w, dofs[joint]]
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def read_feet(
-    feet: wp.array(dtype=int),
-    body_q: wp.array2d(dtype=wp.transform),
-    body_qd: wp.array2d(dtype=wp.spatial_vector),
-    body_com: wp.array2d(dtype=wp.vec3),
-    position: wp.array2d(dtype=float),
-    velocity: wp.array2d(dtype=float),
-):
+    feet: wp.array[int],
+    body_q: wp.array2d[wp.transform],
+    body_qd: wp.array2d[wp.spatial_vector],
+    body_com: wp.array2d[wp.vec3],
+    position: wp.array2d[float],
+    velocity: wp.array2d[float],
+) -> None:
     """Where the origin of each foot's body is, and how fast."""
     w, foot = wp.tid()
     body = feet[foot]
@@ -181,15 +183,15 @@ def read_feet(
         velocity[w, 3 * foot + i] = wp.where(wp.isfinite(speed[i]), speed[i], 0.0)
 
 
-@wp.kernel
+@wp.kernel(enable_backward=False)
 def read_contacts(
-    feet: wp.array(dtype=int),
-    parts: wp.array(dtype=int),
-    total: wp.array2d(dtype=wp.vec3),  # [worlds, sensed bodies]
-    lost: wp.array2d(dtype=float),
-    force: wp.array2d(dtype=float),
-    touched: wp.array2d(dtype=float),
-):
+    feet: wp.array[int],
+    parts: wp.array[int],
+    total: wp.array2d[wp.vec3],  # [worlds, sensed bodies]
+    lost: wp.array2d[float],
+    force: wp.array2d[float],
+    touched: wp.array2d[float],
+) -> None:
     """Forces on feet, and whether parts are touched; nothing where a world is lost."""
     w = wp.tid()
     sound = lost[w, 0] == 0.0
@@ -201,8 +203,14 @@ def read_contacts(
         touched[w, part] = wp.where(sound and wp.length(total[w, parts[part]]) > 0.0, 1.0, 0.0)
 
 
-@wp.kernel
-def forget(mask: wp.array(dtype=wp.uint8), torque: wp.array2d(dtype=float), lost: wp.array2d(dtype=float), force: wp.array2d(dtype=float), touched: wp.array2d(dtype=float)):
+@wp.kernel(enable_backward=False)
+def forget(
+    mask: wp.array[wp.uint8],
+    torque: wp.array2d[float],
+    lost: wp.array2d[float],
+    force: wp.array2d[float],
+    touched: wp.array2d[float],
+) -> None:
     """What an episode must not know of the one before; contacts are there again after the first step."""
     w = wp.tid()
     if mask[w] == wp.uint8(0):

@@ -6,10 +6,11 @@ import tempfile
 from typing import Any, Dict, List
 
 import isaaclab.sim as sim_utils
+import kernels  # type: ignore[import-not-found]
 import mujoco_usd_converter
 import newton
 import numpy as np
-import protocol
+import protocol  # type: ignore[import-not-found]
 import torch
 import warp as wp
 from isaaclab.app import launch_simulation
@@ -24,8 +25,6 @@ from isaaclab.utils import configclass
 from isaaclab_newton.physics import MJWarpSolverCfg, NewtonCfg, NewtonManager
 from newton import ModelFlags
 from pxr import Sdf, UsdGeom, UsdPhysics, UsdShade
-
-import kernels
 
 GROUND = "/World/ground"
 SLIPPERY = 1e-5  # friction of the ground: the larger of two counts, and the solver wants some
@@ -93,13 +92,19 @@ class IsaacLab(protocol.Engine):
         self.feet, sensed = self._indices([bodies.index(name) for name in build.feet]), self.scene["contacts"].sensor_names
         self.feet_sensed, self.parts_sensed = (self._indices([sensed.index(name) for name in names]) for names in (build.feet, build.parts))
         self.shapes = [i for i, body in enumerate(model.shape_body.numpy()) if body >= 0]
-        by_world = {name: getattr(holder, name) for holder, names in ((state, STATES), (model, MODELS), (self.control, ("joint_f",))) for name in names}
+        by_world = {
+            name: getattr(holder, name)
+            for holder, names in ((state, STATES), (model, MODELS), (self.control, ("joint_f",)))
+            for name in names
+        }
         self.n = {name: array.reshape((worlds, -1)) for name, array in by_world.items()}
         self.n["body_inertia"] = model.body_inertia.reshape((worlds, -1))
         self.warm = self.solver.mjw_data.qacc_warmstart
         self.total = self.scene["contacts"].contact_view.total_force.reshape((worlds, -1))
         left = [math.exp(-build.physics_dt / lag) if lag > 0.0 else 0.0 for lag in build.lag_s]
-        self.limits = wp.array(np.array([build.effort, build.speed, build.knee_speed, left], dtype=np.float32).reshape(4, -1), device=self.device)
+        self.limits = wp.array(
+            np.array([build.effort, build.speed, build.knee_speed, left], dtype=np.float32).reshape(4, -1), device=self.device
+        )
         self.at = wp.zeros(1, dtype=int, device=self.device)
         self.solver.mjw_model.opt.warn_overflow = 0  # a solver that stops early does so on purpose
         self.worlds_mask = wp.zeros(worlds + 1, dtype=bool, device=self.device)
@@ -286,11 +291,13 @@ def _mesh(stage: Any, path: str, heights: np.ndarray, x: float, y: float) -> Any
 def _names(labels: List[str], worlds: int) -> List[str]:
     """Of one world's bodies or joints."""
     if len(labels) % worlds:
-        raise protocol.Refused("Newton has {} bodies or joints in {} worlds; they must be alike".format(len(labels), worlds))
+        raise protocol.Refused(f"Newton has {len(labels)} bodies or joints in {worlds} worlds; they must be alike")
     return [label.rsplit("/", 1)[-1] for label in labels[: len(labels) // worlds]]
 
 
 def _check(kind: str, wanted: List[str], there: List[str]) -> None:
     missing = [name for name in wanted if name not in there]
     if missing:
-        raise protocol.Refused("the robot as Isaac Lab reads it has no {} {}; it has: {}".format(kind, ", ".join(missing), ", ".join(there)))
+        raise protocol.Refused(
+            "the robot as Isaac Lab reads it has no {} {}; it has: {}".format(kind, ", ".join(missing), ", ".join(there))
+        )

@@ -4,14 +4,12 @@ The scene is Isaac Lab's: its stage, its cloning, its physics manager, which rec
 readings are Warp kernels inside that period, at physics rate, on Newton's arrays and on those that the trainer sees.
 """
 
-import contextlib
 import os
 import sys
-from typing import Any, Dict, List
 
 sys.path.insert(0, os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
-import protocol
+import protocol  # type: ignore[import-not-found]
 
 
 def make() -> protocol.Engine:

@@ -1,8 +1,10 @@
 """What runs inside a control period: motors before each physics step, readings after the last. Columns are ours, indices Newton's."""
 
-from typing import Any
+from typing import Tuple
 
 import warp as wp
+
+LARGEST = wp.constant(1.0e6)  # m, rad, or their rates
 
 
 @wp.func
@@ -12,7 +14,7 @@ def from_wxyz(w: float, x: float, y: float, z: float) -> wp.quat:
 
 
 @wp.func
-def most(effort: float, speed: float, knee: float, velocity: float) -> Any:
+def most(effort: float, speed: float, knee: float, velocity: float) -> Tuple[float, float]:
     """Torque that a motor can give along its motion, and how much less it is per speed."""
     share = (speed - velocity) / (speed - knee)
     falls = wp.where(share > -1.0 and share < 1.0, effort / (speed - knee), 0.0)
@@ -104,6 +106,15 @@ def place(
         joint_qd[w, dofs[joint]] = qvel[w, 6 + joint]
 
 
+@wp.func
+def wild(rows: wp.array2d[float], row: int) -> bool:
+    """Whether something is not finite, or larger than anything of a robot."""
+    for i in range(rows.shape[1]):  # noqa: SIM110  (Warp has no any)
+        if not wp.isfinite(rows[row, i]) or wp.abs(rows[row, i]) > LARGEST:
+            return True
+    return False
+
+
 @wp.kernel(enable_backward=False)
 def give_up(
     joint_q: wp.array2d[float],
@@ -112,16 +123,9 @@ def give_up(
     torque: wp.array2d[float],
     lost: wp.array2d[float],
 ) -> None:
-    """Where something is not finite, or faster than anything of a robot is: say so, and put numbers there that do no harm."""
+    """Where numbers are `wild`: say so, and put some there that do no harm."""
     w = wp.tid()
-    bad = 0
-    for i in range(joint_q.shape[1]):
-        if not wp.isfinite(joint_q[w, i]) or wp.abs(joint_q[w, i]) > 1.0e6:
-            bad = 1
-    for i in range(joint_qd.shape[1]):
-        if not wp.isfinite(joint_qd[w, i]) or wp.abs(joint_qd[w, i]) > 1.0e6:
-            bad = 1
-    if bad == 0:
+    if not (wild(joint_q, w) or wild(joint_qd, w)):
         return
     lost[w, 0] = 1.0
     for i in range(joint_q.shape[1]):

@@ -7,6 +7,7 @@ from typing import Any, Dict, List
 
 import isaaclab.sim as sim_utils
 import kernels  # type: ignore[import-not-found]
+import mujoco
 import mujoco_usd_converter
 import newton
 import numpy as np
@@ -173,15 +174,24 @@ class IsaacLab(protocol.Engine):
         wp.synchronize_device(self.device)
 
     def write(self, names: List[str]) -> None:
-        """See `protocol.Engine.write`; gains and strengths are read where they are. Newton derives constants at the next step."""
+        """See `protocol.Engine.write`; gains and strengths are read where they are."""
         mask = wp.to_torch(self.a["mask"]).bool()
         for name in names:
             if name in WRITES:
                 self._write(name, mask)
         for flag, parameters in CHANGES.items():
             if parameters & set(names):
-                NewtonManager.add_model_change(flag)
+                self.solver.notify_model_changed(flag)
+        self._lower_terrain()
         self.place()  # Newton knows velocities of centres of mass: where one moves, the base keeps its own
+
+    def _lower_terrain(self) -> None:
+        """A height field's lowest point is where the terrain has it; Newton 1.6 puts it to 0 whenever a shape changes."""
+        if self.spec.terrain is None:
+            return
+        fields = np.flatnonzero(self.solver.mj_model.geom_type == int(mujoco.mjtGeom.mjGEOM_HFIELD)).tolist()
+        wp.to_torch(self.solver.mjw_model.geom_pos)[:, fields, 2] = float(np.min(self.spec.terrain["heights_m"]))
+        self.solver._sync_worldbody_geom_xposes()
 
     def _write(self, name: str, mask: torch.Tensor) -> None:
         value = wp.to_torch(self.a[name])[mask]

@@ -36,17 +36,10 @@ MAY_USE = {
     "safety.rules": {"numpy", "yaml"},
     "deploy": {"lz4", "mcap", "numpy", "onnxruntime", "yaml", "zstandard"},  # mcap brings the two compressors
     "tether_ros": {"numpy", "yaml", *ROS, *MESSAGES},
-    "sim.isaac.workers": {
-        "isaacgym",
-        "isaaclab",
-        "isaaclab_newton",
-        "mujoco",
-        "mujoco_usd_converter",
-        "newton",
-        "numpy",
-        "pxr",
-        "torch",
-        "warp",
+    "sim.isaac.workers": {"numpy", "torch"},
+    "sim.isaac.workers.isaac_gym": {"isaacgym", "numpy", "torch"},
+    "sim.isaac.workers.isaac_lab": {
+        *("isaaclab", "isaaclab_newton", "mujoco", "mujoco_usd_converter", "newton", "numpy", "pxr", "torch", "warp"),
     },
     "sim.isaac.workers.protocol": {"numpy"},
 }
@@ -123,7 +116,7 @@ def test_the_rules_bite():
     assert rule("safety.envelope", MAY_IMPORT) == MAY_IMPORT["safety.envelope"]
     worker = "sim.isaac.workers.isaac_gym.engine"
     assert not allowed("sim.isaac.workers.protocol", rule(worker, MAY_IMPORT))
-    assert not {"yaml", "lab"} & (rule(worker, MAY_USE) | beside(WORKERS / "isaac_gym" / "engine.py"))
+    assert not {"mujoco", "yaml", "lab"} & (rule(worker, MAY_USE) | beside(WORKERS / "isaac_gym" / "engine.py"))
 
 
 ON_ROBOTS = """

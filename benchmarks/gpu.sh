@@ -129,6 +129,25 @@ else
         --seconds "$seconds" --json "$out/mjlab_$device.json"
 fi
 
+# Isaac Lab, in its own environment: every engine's conformance, what the other process costs, how far engines are apart, the shipped policy
+# there, and a whole training of it.
+isaac=${TETHER_ISAAC_PYTHON:-.venv-isaac/bin/python}
+if [ ! -x "$isaac" ]; then
+    echo "== isaac: not measured, there is no $isaac; build it with: make isaac-env"
+else
+    [ -n "$quick" ] || step isaac_tests python -m pytest -m isaac tests/sim/conformance
+    # shellcheck disable=SC2086
+    step isaac_process python -m benchmarks.isaac --device "$device" --num-envs $legs --steps 20 --json "$out/isaac_$device.json"
+    step engines tether bench engines --robot go2 --sim mujoco_warp isaac --device "$device" --json "$out/engines_$device.json"
+    step isaac_transfer tether evaluate policies/go2_velocity.onnx --sim mujoco_warp isaac --device "$device" --episodes "$episodes" \
+        --json "$out/isaac_transfer_$device.json"
+    if [ "$device" != cpu ]; then
+        train go2_velocity ppo sim=isaac num_envs=4096
+        mv "$out/train_go2_velocity_ppo.json" "$out/train_isaac.json" 2>/dev/null
+        train go2_velocity ppo sim=mujoco_warp num_envs=4096
+    fi
+fi
+
 echo "figures: $out"
 if [ -n "$failed" ]; then
     echo "failed:$failed" >&2

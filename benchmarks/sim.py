@@ -89,7 +89,7 @@ def driven(sim: Simulator, seed: int) -> Case:
     return Case(advance, synchroniser(sim.device), num_envs, substeps, describe(sim) | {"robot": robot.name})
 
 
-INTEGRATORS = {"torch": "rk4", "mujoco_cpu": "implicitfast", "mujoco_warp": "implicitfast"}
+INTEGRATORS = {"torch": "rk4", "mujoco_cpu": "implicitfast", "mujoco_warp": "implicitfast", "isaac": "implicitfast", "isaacgym": "physx"}
 
 
 def describe(sim: Simulator) -> dict[str, Any]:

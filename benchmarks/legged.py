@@ -23,7 +23,7 @@ from mujoco.rollout import Rollout
 
 from benchmarks.sim import synchroniser
 from robots.go2 import go2
-from sim.mujoco.legged import LeggedSimulator
+from sim.legged.simulator import LeggedSimulator
 from training.simulators import make
 
 RESULTS = Path(__file__).parent / "results"

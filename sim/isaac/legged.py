@@ -11,9 +11,9 @@ from robots.description import Robot
 from robots.errors import TetherError
 from sim.isaac.process import ISAAC_LAB, Kind, Worker
 from sim.isaac.workers import protocol
-from sim.mujoco import memory, parameters
-from sim.mujoco.legged import LeggedSimulator, Views
-from sim.mujoco.model import Terrain, bodies_of
+from sim.legged import memory, parameters
+from sim.legged.model import Terrain, bodies_of
+from sim.legged.simulator import LeggedSimulator, Views
 
 WRITTEN = {  # arrays of the worker that follow from each parameter
     "friction": ("friction",),
@@ -28,7 +28,7 @@ EACH_BYTES = 180_000  # of an environment in the worker, measured with the Go2 o
 
 
 class IsaacLeggedSimulator(LeggedSimulator):
-    """Many copies of one legged robot; see `sim.mujoco.legged.LeggedSimulator`.
+    """Many copies of one legged robot; see `sim.legged.simulator.LeggedSimulator`.
 
     Numbers are float32. Motors' damping acts with the velocity at a sub-step's beginning, where MuJoCo's engines take it implicitly. What a
     reset robot touches is known from its first step on.
@@ -111,7 +111,7 @@ class IsaacLeggedSimulator(LeggedSimulator):
         self._sense()
 
     def _sense(self) -> None:
-        """Readings in the order of `sim.mujoco.readout.widths`; there, forces are what feet do to the ground."""
+        """Readings in the order of `sim.legged.readout.widths`; there, forces are what feet do to the ground."""
         force, *others = (self._arrays[name] for name in protocol.READINGS[1:5])
         torch.cat([-force, *others], dim=1, out=self._sensed)
 

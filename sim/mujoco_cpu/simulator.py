@@ -5,7 +5,7 @@ that was randomised, and shares the others. What is exact and what is not:
 
 - Motors are `robots.description.JointActuator` at physics rate, by MuJoCo's DC motor, torque–speed curve included. Learned ones are
   evaluated between sub-steps, which then are a call each, and their torque is held over one (`sim.actuator_network`).
-- Delays are exact in whole sub-steps, and to first order between them (`sim.mujoco.latency`).
+- Delays are exact in whole sub-steps, and to first order between them (`sim.legged.latency`).
 - Positions and velocities of base and joints are those after the step. Torques, contacts, and the positions and velocities of feet are
   those of its last sub-step's beginning, one ``physics_dt`` earlier, as MuJoCo's own sensors are after ``mj_step``.
 """
@@ -22,12 +22,12 @@ from torch import Tensor
 from robots.description import Robot
 from robots.errors import TetherError
 from sim.actuator_network import LearnedDrives, learned
-from sim.mujoco import memory, parameters
-from sim.mujoco.legged import LeggedSimulator, Views
+from sim.legged import memory, parameters
+from sim.legged.simulator import LeggedSimulator, Views
 
 
 class MujocoCpuSimulator(LeggedSimulator):
-    """Many copies of one legged robot; see `sim.mujoco.legged.LeggedSimulator`.
+    """Many copies of one legged robot; see `sim.legged.simulator.LeggedSimulator`.
 
     Args:
         robot: a `LeggedRobot` with actuators.

@@ -21,8 +21,8 @@ from torch import Tensor
 
 from robots.description import Robot
 from robots.errors import TetherError
-from sim.mujoco import memory, parameters
-from sim.mujoco.legged import LeggedSimulator, Views
+from sim.legged import memory, parameters
+from sim.legged.simulator import LeggedSimulator, Views
 from sim.mujoco_warp import backend, kernels, sizes
 
 # Every environment's own, from the start: a recorded graph knows where they are.
@@ -34,7 +34,7 @@ SHORT = mjw.OverflowType.ALL & ~(mjw.OverflowType.ITERATIONS | mjw.OverflowType.
 
 
 class MujocoWarpSimulator(LeggedSimulator):
-    """Many copies of one legged robot; see `sim.mujoco.legged.LeggedSimulator`.
+    """Many copies of one legged robot; see `sim.legged.simulator.LeggedSimulator`.
 
     An environment that lacks room for contacts or constraints is ``diverged`` after that step, and a warning says so once. With the default
     room none can.

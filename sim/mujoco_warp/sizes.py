@@ -11,7 +11,7 @@ import numpy as np
 import torch
 import warp as wp
 
-from sim.mujoco import memory
+from sim.legged import memory
 
 CONTACTS = 4  # the most that MuJoCo Warp keeps of two geoms
 ON_A_PLANE = {mujoco.mjtGeom.mjGEOM_SPHERE: 1, mujoco.mjtGeom.mjGEOM_CAPSULE: 2}  # of these and a plane

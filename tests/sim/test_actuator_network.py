@@ -15,7 +15,7 @@ from robots.description import Joint, JointActuator, LearnedActuator, LeggedRobo
 from robots.errors import TetherError
 from robots.go2 import go2
 from sim.actuator_network import ActuatorNetwork
-from sim.mujoco.model import build
+from sim.legged.model import build
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import STAND, everyone, everything, explicit_torque
 

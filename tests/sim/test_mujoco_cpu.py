@@ -12,7 +12,7 @@ import torch
 
 from robots.go2 import go2
 from sim.fused import fuse
-from sim.mujoco.model import Terrain, build
+from sim.legged.model import Terrain, build
 from tests.sim.walkers import BOUNDS, everyone, everything, explicit_torque, plain, randomised, simulator, stand, targets
 
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from robots.go2 import go2
-from sim.mujoco.inertia import combined, diagonalised, principal, quaternions
-from sim.mujoco.parameters import BOUNDS, PAYLOAD_AT_M
+from sim.legged.inertia import combined, diagonalised, principal, quaternions
+from sim.legged.parameters import BOUNDS, PAYLOAD_AT_M
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import everyone, explicit_torque, simulator, stand
 

@@ -12,8 +12,8 @@ import pytest
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
 from robots.go2 import go2
-from sim.mujoco import memory
-from sim.mujoco.model import Terrain
+from sim.legged import memory
+from sim.legged.model import Terrain
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import simulator
 

@@ -21,9 +21,9 @@ from robots.crazyflie import crazyflie
 from robots.description import LeggedRobot
 from robots.errors import TetherError
 from robots.go2 import go2
-from sim.mujoco import memory
-from sim.mujoco.legged import LeggedSimulator
-from sim.mujoco.parameters import BOUNDS
+from sim.legged import memory
+from sim.legged.parameters import BOUNDS
+from sim.legged.simulator import LeggedSimulator
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 from tests.sim.walkers import CHANGES, STAND, WEIGHT, everyone, everything, stand, targets
 
@@ -207,7 +207,7 @@ def test_without_warp_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch, c
 @pytest.mark.slow
 def test_terrain_holds_the_robot_up() -> None:
     """A step in x and a smaller one in y: the four quarters are as high as the terrain says; its kernels compile for minutes."""
-    from sim.mujoco.model import Terrain
+    from sim.legged.model import Terrain
 
     x, y = np.meshgrid(np.linspace(-4.0, 4.0, 81), np.linspace(-4.0, 4.0, 81))
     sim = MujocoWarpSimulator(go2, 4, terrain=Terrain(-0.1 + 0.5 * (x > 0.0) + 0.2 * (y > 0.0), (8.0, 8.0)))

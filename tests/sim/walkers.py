@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from robots.go2 import go2
-from sim.mujoco.legged import LeggedSimulator
-from sim.mujoco.model import build
+from sim.legged.model import build
+from sim.legged.simulator import LeggedSimulator
 from sim.mujoco_cpu.simulator import MujocoCpuSimulator
 
 WEIGHT = go2.mass_kg * 9.81

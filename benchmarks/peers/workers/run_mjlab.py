@@ -21,7 +21,7 @@ def build(case: dict[str, Any]) -> Any:
     configure_torch_backends()
     config = load_env_cfg(TASK)
     config.scene.num_envs, config.seed = case["num_envs"], SEED
-    timestep, substeps = config.sim.mujoco.timestep, config.decimation
+    timestep, substeps = config.sim.legged.timestep, config.decimation
     if timestep != case["physics_dt"] or substeps != case.get("substeps", substeps):
         raise RuntimeError(f"{TASK} takes {substeps} steps of {timestep} s")
     env = ManagerBasedRlEnv(config, device="cuda:0" if case["device"] == "cuda" else case["device"])

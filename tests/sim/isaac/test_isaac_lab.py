@@ -12,7 +12,7 @@ import torch
 from cli.main import main
 from robots.go2 import go2
 from sim.isaac.legged import IsaacLeggedSimulator
-from sim.mujoco.model import Terrain
+from sim.legged.model import Terrain
 
 pytestmark = [pytest.mark.isaac, pytest.mark.timeout(1800)]  # kernels of height fields compile for minutes
 

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from robots.description import LeggedRobot
-from sim.mujoco.inertia import combined, diagonalised, principal
-from sim.mujoco.latency import MAX_LATENCY_S
-from sim.mujoco.model import KD, KP, RESISTANCE
+from sim.legged.inertia import combined, diagonalised, principal
+from sim.legged.latency import MAX_LATENCY_S
+from sim.legged.model import KD, KP, RESISTANCE
 
 POSITIVE, NOT_NEGATIVE, ANY = (0.0, math.inf), (-1e-9, math.inf), (-math.inf, math.inf)
 BOUNDS = {  # exclusive
@@ -82,7 +82,7 @@ class Fields:
     Args:
         robot, model: what is simulated.
         device: of the parameters.
-        diagonalised: `sim.mujoco.inertia.diagonalised`, or the engine's own.
+        diagonalised: `sim.legged.inertia.diagonalised`, or the engine's own.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What every MuJoCo engine of legged robots does alike: names, checks, delays, starts, rows of readings.
+"""What every engine of legged robots does alike: names, checks, delays, starts, rows of readings.
 
 An engine holds the memory of many simulations, shows the parts of it that are read or written here as tensors (`Views`), and steps.
 """
@@ -16,12 +16,12 @@ from robots.description import LeggedRobot, Robot
 from robots.errors import TetherError, unknown
 from sim.checks import check_count, check_mask, check_names, check_shape, refuse, substeps
 from sim.devices import available_device
-from sim.mujoco.latency import Latency
-from sim.mujoco.model import Terrain, build
-from sim.mujoco.readout import Readout, empty, state_widths
-from sim.mujoco.rest import rest
-from sim.mujoco.values import Values
-from sim.mujoco.wrench import Wrench
+from sim.legged.latency import Latency
+from sim.legged.model import Terrain, build
+from sim.legged.readout import Readout, empty, state_widths
+from sim.legged.rest import rest
+from sim.legged.values import Values
+from sim.legged.wrench import Wrench
 from sim.simulator import Simulator
 
 MODES = ("joint_position",)
@@ -48,7 +48,7 @@ class LeggedSimulator(Simulator):
     """Many copies of one legged robot on flat ground, or on a terrain.
 
     Rest, which `reset` assumes for what it is not told: standing still on flat ground, as the robot's description stands. Parameters
-    keep what `randomize` gave them until it is called again; names and units: `sim.mujoco.parameters.nominal`. Values are checked on a CPU
+    keep what `randomize` gave them until it is called again; names and units: `sim.legged.parameters.nominal`. Values are checked on a CPU
     always, on a GPU where episodes begin: looking at every actuation would wait for the GPU, and a robot driven by nonsense is `diverged`.
     """
 
@@ -133,7 +133,7 @@ class LeggedSimulator(Simulator):
     # --- state ---
 
     def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
-        """See `Simulator.reset`; keys: those of `sim.mujoco.readout.STATE_WIDTHS`. Commands still on their way are forgotten.
+        """See `Simulator.reset`; keys: those of `sim.legged.readout.STATE_WIDTHS`. Commands still on their way are forgotten.
 
         Raises:
             TetherError: also for values that are not finite, or a quaternion without length.
@@ -190,7 +190,7 @@ class LeggedSimulator(Simulator):
         return self.interpret(self.raw())
 
     def raw(self) -> Tensor:
-        """See `Simulator.raw`; rows by `sim.mujoco.readout.widths`."""
+        """See `Simulator.raw`; rows by `sim.legged.readout.widths`."""
         return self._rows
 
     def interpret(self, raw: Tensor) -> dict[str, Tensor]:

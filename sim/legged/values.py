@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robots.description import LeggedRobot
 from sim.checks import check_names, check_shape, refuse
-from sim.mujoco.parameters import BOUNDS, nominal
+from sim.legged.parameters import BOUNDS, nominal
 
 
 class Values:

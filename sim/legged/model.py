@@ -140,7 +140,7 @@ def _add_motor(spec: mujoco.MjSpec, joint: Joint, actuator: JointActuator) -> No
 
 
 def _add_sensors(spec: mujoco.MjSpec, robot: LeggedRobot) -> None:
-    """In the order of `sim.mujoco.readout.widths`: forces, positions and velocities of feet, then contacts of parts."""
+    """In the order of `sim.legged.readout.widths`: forces, positions and velocities of feet, then contacts of parts."""
     for foot in robot.feet:
         _add_contact(spec, f"{foot}_force", foot, FORCE, NETFORCE)
     for kind in (mujoco.mjtSensor.mjSENS_FRAMEPOS, mujoco.mjtSensor.mjSENS_FRAMELINVEL):

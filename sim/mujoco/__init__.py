@@ -1,1 +1,0 @@
-"""Legged robots in MuJoCo, whichever of its engines steps them."""

@@ -14,6 +14,7 @@ from sim.isaac.workers import protocol
 from sim.legged import memory, parameters
 from sim.legged.model import Terrain, bodies_of
 from sim.legged.simulator import LeggedSimulator, Views
+from sim.legged.sizes import largest
 
 WRITTEN = {  # arrays of the worker that follow from each parameter
     "friction": ("friction",),
@@ -74,7 +75,7 @@ class IsaacLeggedSimulator(LeggedSimulator):
         """What the worker is told of the robot."""
         robot, terrain = self.robot, self._terrain
         bodies = bodies_of(robot, [*robot.feet, *(name for names in robot.parts.values() for name in names)])
-        actuators, joints = robot.actuators, robot.joints
+        actuators, joints, room = robot.actuators, robot.joints, largest(self.model)
         return protocol.Build(
             model=str(robot.model.absolute()),
             base=robot.base,
@@ -90,6 +91,8 @@ class IsaacLeggedSimulator(LeggedSimulator):
             physics_dt=self.physics_dt,
             iterations=int(self.model.opt.iterations),
             ls_iterations=int(self.model.opt.ls_iterations),
+            contacts=room.contacts,
+            constraints=room.constraints,
             terrain=None if terrain is None else {"heights_m": terrain.heights_m.tolist(), "size_m": list(terrain.size_m)},
             device=str(self.device),
             memory=-1,

@@ -143,7 +143,12 @@ class Worker:
             return {name: torch.from_numpy(array) for name, array in protocol.shared(file, dict(layout)).items()}
         torch.cuda.init()
         pointer = protocol.Cuda(self.device.index or 0).open(answer["handle"])
-        return {name: torch.as_tensor(protocol.OnDevice(pointer, field), device=self.device) for name, field in layout.items()}
+        return {name: self._opened(pointer, field) for name, field in layout.items()}
+
+    def _opened(self, pointer: int, field: protocol.Field) -> Tensor:
+        if 0 in field.shape:  # which torch does not take from anybody
+            return torch.zeros(field.shape, device=self.device)
+        return torch.as_tensor(protocol.OnDevice(pointer, field), device=self.device)
 
     def ask(self, do: str, **fields: Any) -> dict[str, Any]:
         """One request, one answer.

@@ -79,6 +79,8 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
             physics_dt=self.physics_dt,
             iterations=10,
             ls_iterations=20,
+            contacts=16,  # four hubs, and room to spare
+            constraints=64,
             terrain=None,
             device=str(self.device),
             memory=-1,

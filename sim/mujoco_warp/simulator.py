@@ -23,6 +23,7 @@ from robots.description import Robot
 from robots.errors import TetherError
 from sim.legged import memory, parameters
 from sim.legged.simulator import LeggedSimulator, Views
+from sim.legged.sizes import Sizes, largest
 from sim.mujoco_warp import backend, kernels, sizes
 
 # Every environment's own, from the start: a recorded graph knows where they are.
@@ -52,7 +53,7 @@ class MujocoWarpSimulator(LeggedSimulator):
 
     engine: ClassVar[str] = "mujoco_warp"
 
-    def __init__(self, robot: Robot, num_envs: int, *, room: sizes.Sizes | None = None, **options: Any) -> None:
+    def __init__(self, robot: Robot, num_envs: int, *, room: Sizes | None = None, **options: Any) -> None:
         self._room, self._warned = room, False
         super().__init__(robot, num_envs, **options)
 
@@ -63,7 +64,7 @@ class MujocoWarpSimulator(LeggedSimulator):
         return device
 
     def _check_memory(self) -> None:
-        self._room = self._room or sizes.largest(self.model)
+        self._room = self._room or largest(self.model)
         memory.check(self.num_envs, sizes.needed(self.model, self._room), sizes.available(self.device))
 
     def _connect(self) -> Views:

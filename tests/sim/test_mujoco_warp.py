@@ -29,8 +29,8 @@ from tests.sim.walkers import CHANGES, STAND, WEIGHT, everyone, everything, stan
 
 pytest.importorskip("mujoco_warp", reason="the engine mujoco_warp is not installed: pip install 'tether[warp]'")
 
+from sim.legged.sizes import Sizes
 from sim.mujoco_warp.simulator import MujocoWarpSimulator
-from sim.mujoco_warp.sizes import Sizes
 
 pytestmark = pytest.mark.timeout(900)  # where kernels have to be compiled beside other work
 

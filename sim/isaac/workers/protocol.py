@@ -46,6 +46,7 @@ class Build(NamedTuple):
         effort, speed, knee_speed, lag_s: of each joint's actuator; see `robots.description.JointActuator`.
         num_envs, substeps, physics_dt: physics steps of ``physics_dt`` seconds, ``substeps`` a control period.
         iterations, ls_iterations: of a contact solver that has such.
+        contacts, constraints: the most that an environment can have, for an engine that wants to know.
         terrain: None for flat ground, or ``heights_m`` ``[rows along y][columns along x]`` and ``size_m`` along x and y, about the origin.
         device: ``cpu`` or ``cuda:N``.
         memory: open file that the arrays are in; -1 on a GPU.
@@ -66,6 +67,8 @@ class Build(NamedTuple):
     physics_dt: float
     iterations: int
     ls_iterations: int
+    contacts: int
+    constraints: int
     terrain: Optional[Dict[str, Any]]
     device: str
     memory: int

@@ -39,7 +39,16 @@ def build_of(robot: LeggedRobot = go2, num_envs: int = 1, **changes: Any) -> pro
         "knee_speed": [actuator.knee_speed for actuator in actuators],
         "lag_s": [actuator.lag_s for actuator in actuators],
     }
-    words |= {"num_envs": num_envs, "substeps": 4, "physics_dt": 0.005, "iterations": 4, "ls_iterations": 6, "terrain": None}
+    words |= {
+        "num_envs": num_envs,
+        "substeps": 4,
+        "physics_dt": 0.005,
+        "iterations": 4,
+        "ls_iterations": 6,
+        "contacts": 24,
+        "constraints": 120,
+    }
+    words |= {"terrain": None}
     return protocol.Build(**{**words, "device": "cpu", "memory": -1, "seed": 0, **changes})
 
 

@@ -29,7 +29,6 @@ from pxr import Sdf, UsdGeom, UsdPhysics, UsdShade
 
 GROUND = "/World/ground"
 SLIPPERY = 1e-5  # friction of the ground: the larger of two counts, and the solver wants some
-ROOM = (30, 200)  # contacts and rows of constraints of a world: a quadruped flat on the ground needs 25 and 112
 CHANGES = {  # parameters by what of the model follows from them
     ModelFlags.SHAPE_PROPERTIES: {"friction"},
     ModelFlags.BODY_INERTIAL_PROPERTIES: {"mass", "centre_of_mass", "inertia"},
@@ -64,8 +63,12 @@ class IsaacLab(protocol.Engine):
 
     def _simulate(self, build: protocol.Build) -> None:
         """The stage with ground and robots, and the solver."""
-        contacts, rows = ROOM
-        options = {"njmax": rows, "nconmax": contacts, "iterations": build.iterations, "ls_iterations": build.ls_iterations}
+        options = {
+            "njmax": build.constraints,
+            "nconmax": build.contacts,
+            "iterations": build.iterations,
+            "ls_iterations": build.ls_iterations,
+        }
         solver = MJWarpSolverCfg(integrator="implicitfast", cone="pyramidal", tolerance=1e-8, **options)
         physics = NewtonCfg(solver_cfg=solver, use_cuda_graph=build.device != "cpu")
         config = SimulationCfg(dt=build.physics_dt, device=build.device, physics=physics, save_logs_to_file=False)
@@ -76,8 +79,10 @@ class IsaacLab(protocol.Engine):
 
     def _seen(self, array: Any) -> Any:
         """The trainer's array as Warp's."""
-        tensor = torch.from_numpy(array) if isinstance(array, np.ndarray) else torch.as_tensor(array, device=self.device)
-        return wp.from_torch(tensor)
+        if isinstance(array, np.ndarray):
+            return wp.from_torch(torch.from_numpy(array))
+        shape = array.__cuda_array_interface__["shape"]
+        return wp.from_torch(torch.zeros(shape, device=self.device) if 0 in shape else torch.as_tensor(array, device=self.device))
 
     def _find(self, build: protocol.Build) -> None:
         """Newton's arrays by world, and places in them by name: worlds are alike."""

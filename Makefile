@@ -74,15 +74,19 @@ $(VENV_PEERS)/%/.installed: benchmarks/peers/requirements-%.txt
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install $(if $(filter mjlab,$*),,--no-deps) -r $<
 	@touch $@
 
-# Isaac Lab, in the environment that --sim isaac looks for: Python 3.12, 8 GB.
+# Isaac Lab, in the environment that --sim isaac looks for: Python 3.12 (PYTHON_ISAAC=/path/to/it), 8 GB.
 VENV_ISAAC ?= .venv-isaac
-PYTHON_ISAAC ?= $(shell command -v python3.12 || ls -d "$$(pyenv root 2>/dev/null)"/versions/3.12.*/bin/python 2>/dev/null | tail -1)
 
 isaac-env: $(VENV_ISAAC)/.installed
 
 $(VENV_ISAAC)/.installed: sim/isaac/workers/isaac_lab/requirements.txt
-	@test -n "$(PYTHON_ISAAC)" || { echo "make: Isaac Lab needs Python 3.12; install it, or name it: make isaac-env PYTHON_ISAAC=/path/to/python3.12" >&2; exit 2; }
-	@test -x $(@D)/bin/python || $(PYTHON_ISAAC) -m venv $(@D)
+	@for python in "$(PYTHON_ISAAC)" "$$(command -v python3.12)" "$$(pyenv root 2>/dev/null)"/versions/3.12.*/bin/python; do \
+	    "$$python" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 12))' 2>/dev/null && break; python=; \
+	done; \
+	if [ -z "$$python" ]; then \
+	    echo "make: Isaac Lab needs Python 3.12; install it, or name it: make isaac-env PYTHON_ISAAC=/path/to/python3.12" >&2; exit 2; \
+	fi; \
+	test -x $(@D)/bin/python || "$$python" -m venv $(@D)
 	@echo "installing Isaac Lab into $(@D): 8 GB"
 	@PIP_DISABLE_PIP_VERSION_CHECK=1 $(@D)/bin/python -m pip -qq install -r $<
 	@touch $@

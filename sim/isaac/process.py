@@ -182,14 +182,18 @@ class Worker:
         """The error about a process that does not answer; it is ended."""
         if not self._end.alive:
             return EngineLost(f"the process of {self.kind.title} has ended; nothing can be asked of it any more")
-        if silent:
-            what = f"did not answer for {PATIENCE_S:.0f} s"
-        else:
-            code = self.process.wait(30)
-            what = f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
+        what = f"did not answer for {PATIENCE_S:.0f} s" if silent else self._ended()
         said = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()] or ["nothing"]
         self.close()
         return EngineLost(f"the process of {self.kind.title} {what} at {doing!r}; it said last: {said[-1]}")
+
+    def _ended(self) -> str:
+        """How a process ended that has closed its output."""
+        try:
+            code = self.process.wait(5.0)
+        except subprocess.TimeoutExpired:
+            return "closed its output"
+        return f"was ended by signal {-code}" if code < 0 else f"ended with status {code}"
 
 
 def _end(process: subprocess.Popen[bytes], folder: Path) -> None:

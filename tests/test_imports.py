@@ -34,6 +34,7 @@ MAY_USE = {
     "robots": {"numpy"},
     "safety.envelope": {"numpy"},
     "safety.rules": {"numpy", "yaml"},
+    "safety.sets": {"numpy", "scipy"},
     "deploy": {"lz4", "mcap", "numpy", "onnxruntime", "yaml", "zstandard"},  # mcap brings the two compressors
     "tether_ros": {"numpy", "yaml", *ROS, *MESSAGES},
     "sim.isaac.workers": {"numpy", "torch"},

@@ -60,7 +60,7 @@ def test_the_wheels_hold_only_our_rooms(wheels):
         tops = {item.partition("/")[0] for item in contents(wheels, wheel)} - {"tether_entry.py"}
         assert tops <= set(tether_entry.ROOMS[name]) | {"safety"}
     assert any(item.endswith(".xml") for item in contents(wheels, "tether_robot")), "the robots' models are missing"
-    assert "cli/templates/robot/README.md.txt" in contents(wheels, "tether")
+    assert {"cli/templates/robot/README.md.txt", "safety/sets/data/pendulum.json"} <= contents(wheels, "tether")
 
 
 def test_nothing_built_is_packed(wheels):
@@ -98,7 +98,7 @@ def test_versions_agree():
 def test_the_robot_distribution_is_light():
     names = {re.split(r"[<>=]", item)[0] for item in ROBOT["project"]["dependencies"]}
     assert names == {"mcap", "numpy", "onnxruntime", "pyyaml"}
-    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "dev"}
+    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "sets", "dev"}
 
 
 def pins(name: str) -> dict[str, str]:

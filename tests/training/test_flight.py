@@ -162,7 +162,7 @@ def test_the_command_line_writes_a_log_and_names_the_next_command(tmp_path: Path
         ([str(SHIPPED), "--goal", "1,2"], "--goal '1,2': give three numbers in metres"),
         ([str(SHIPPED), "--goal", "1,2,nan"], "give three numbers in metres"),
         ([str(SHIPPED), "--goal", "0,0,70"], "the command goal_position_in_world [0.0, 0.0, 70.0] is refused: it is more than 8.5 m"),
-        ([str(SHIPPED), "--sim", "isaac"], "unknown simulator 'isaac'"),
+        ([str(SHIPPED), "--sim", "gazebo"], "unknown simulator 'gazebo'"),
         ([str(SHIPPED), "--log", "/nowhere/a.mcap"], "cannot record to /nowhere/a.mcap: No such file or directory"),
         ([str(SHIPPED), "--guards", "/nowhere/g.yaml"], "cannot read the guards file /nowhere/g.yaml"),
     ],

@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -42,17 +43,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
             metafunc.parametrize("subject", params, indirect=True, scope="session")
 
 
-@pytest.fixture(scope="session", autouse=True)
-def isaac_gym(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def have_isaac_gym(folder: Path, patch: pytest.MonkeyPatch) -> None:
     """The real one where there is one."""
-    with pytest.MonkeyPatch.context() as patch:
-        if GYM not in os.environ:
-            fakes.install_gym(tmp_path_factory.mktemp("isaacgym"), patch)
-        yield
+    if GYM not in os.environ:
+        fakes.install_gym(folder, patch)
+
+
+@pytest.fixture(autouse=True)
+def isaac_gym(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests that make engines of their own."""
+    have_isaac_gym(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
-def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+def subject(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Subject]:
     """An engine, and the parameters that it began with."""
     engine, robot = request.param
     if engine in PACKAGES:
@@ -60,7 +64,9 @@ def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     options = {"device": "cuda"} if engine == "isaac" and torch.cuda.is_available() else {}
     legs = isinstance(registry.robot(robot), LeggedRobot)
     steps = {"actuation_mode": "joint_position" if legs else "ctbr", "control_dt": 0.02 if legs else 0.01, "physics_dt": 0.005}
-    sim = make(engine, registry.robot(robot), ENVS, **steps, **options)
+    with pytest.MonkeyPatch.context() as patch:
+        have_isaac_gym(tmp_path_factory.mktemp("engine"), patch)
+        sim = make(engine, registry.robot(robot), ENVS, **steps, **options)
     yield Subject(sim, {name: value.clone() for name, value in sim.parameters().items()})
     del sim
     gc.collect()  # an engine may be the only one of its process

@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "safety": {"robots", "safety"},
     "safety.envelope": {"robots", *NUMPY_SAFETY},
     "safety.rules": {"robots", *NUMPY_SAFETY},
+    "safety.safeguards": {"robots", "safety.safeguards"},
     "tasks": {"robots", "safety", "sim.simulator", "tasks"},  # no task names an engine
     "deploy": {"deploy", "robots", *NUMPY_SAFETY},
     "training": {"deploy", "robots", "safety", "sim", "tasks", "training"},
@@ -32,6 +33,7 @@ MESSAGES = {"builtin_interfaces", "diagnostic_msgs", "geometry_msgs", "nav_msgs"
 # Packages of others that run on robots too; rooms that are not named here may import what they like.
 MAY_USE = {
     "robots": {"numpy"},
+    "safety.safeguards": {"torch"},
     "safety.envelope": {"numpy"},
     "safety.rules": {"numpy", "yaml"},
     "safety.sets": {"numpy", "scipy"},
@@ -115,6 +117,8 @@ def test_the_rules_bite():
     assert not allowed("safety", MAY_IMPORT["deploy"])
     assert allowed("safety.rules", MAY_IMPORT["deploy"])
     assert rule("safety.envelope", MAY_IMPORT) == MAY_IMPORT["safety.envelope"]
+    assert not allowed("safety.safeguards", MAY_IMPORT["deploy"])
+    assert "torch" not in rule("safety.rules.rule", MAY_USE) | rule("safety.envelope", MAY_USE)
     worker = "sim.isaac.workers.isaac_gym.engine"
     assert not allowed("sim.isaac.workers.protocol", rule(worker, MAY_IMPORT))
     assert not {"mujoco", "yaml", "lab"} & (rule(worker, MAY_USE) | beside(WORKERS / "isaac_gym" / "engine.py"))

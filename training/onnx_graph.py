@@ -1,4 +1,7 @@
-"""A control law as an ONNX graph: opset 18, IR 8, standard domain, weights inside, nothing in it that names this machine."""
+"""A control law, or a part of one, as an ONNX graph: opset 18, IR 8, standard domain, weights inside.
+
+Nothing in it names this machine.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import contextlib
 import copy
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 import onnx
 import torch
@@ -37,19 +40,34 @@ class _Flat(nn.Module):
         return (*(output.actuation[name] for name in self.actuation), *output[1:])
 
 
+class _Unpacked(nn.Module):
+    """A module with its arguments as one tuple, whatever their number, and its result as a plain one."""
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        return tuple(self.module(*inputs))
+
+
 def to_onnx(law: ControlLaw, contract: Contract) -> onnx.ModelProto:
     """The graph of one step of ``law``; inputs and outputs named as ``contract`` says, the batch dimension free."""
-    flat = _Flat(copy.deepcopy(law).to("cpu", torch.float32).eval(), contract)
-    inputs = tuple(torch.zeros(EXAMPLE_BATCH, size) for size in contract.input_sizes.values())
+    return graph_of(_Flat(law, contract), contract.input_sizes, list(contract.output_sizes))
+
+
+def graph_of(module: nn.Module, input_sizes: Mapping[str, int], outputs: Sequence[str]) -> onnx.ModelProto:
+    """The graph of any module that maps tensors ``[batch, size]`` in float32, one an argument, to a tuple of such."""
+    inputs = tuple(torch.zeros(EXAMPLE_BATCH, size) for size in input_sizes.values())
     batch = torch.export.Dim("batch")
     with _quiet(), torch.no_grad():
         program = torch.onnx.export(
-            flat,
+            _Unpacked(copy.deepcopy(module)).to("cpu", torch.float32).eval(),
             inputs,
             dynamo=True,
             opset_version=OPSET,
-            input_names=list(contract.input_sizes),
-            output_names=list(contract.output_sizes),
+            input_names=list(input_sizes),
+            output_names=list(outputs),
             dynamic_shapes=(tuple({0: batch} for _ in inputs),),
             external_data=False,
             optimize=True,

@@ -21,6 +21,7 @@ MAY_IMPORT = {
     "safety.envelope": {"robots", *NUMPY_SAFETY},
     "safety.rules": {"robots", *NUMPY_SAFETY},
     "safety.safeguards": {"robots", "safety.safeguards"},
+    "safety.safeguards.certified": {"robots", "safety.safeguards", "safety.sets"},
     "tasks": {"robots", "safety", "sim.simulator", "tasks"},  # no task names an engine
     "deploy": {"deploy", "robots", *NUMPY_SAFETY},
     "training": {"deploy", "robots", "safety", "sim", "tasks", "training"},

@@ -50,7 +50,7 @@ def guards(dtype: torch.dtype) -> dict[str, Safeguard]:
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", [*guards(torch.float32), "linear, float64"])
+@pytest.mark.parametrize("name", [*guards(torch.float32), pytest.param("linear, float64", marks=pytest.mark.slow)])
 def test_the_certified_set_is_never_left(name: str):
     kind, _, precise = name.partition(", ")
     steps = STEPS // 5 if kind == "projection of two" else STEPS

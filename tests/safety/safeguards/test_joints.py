@@ -58,7 +58,7 @@ def roll(guard: JointLimits, wanted: Tensor, position: Tensor, velocity: Tensor)
     return torch.stack(places), torch.stack(speeds), feasible
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(limits=LIMITS, seed=st.integers(0, 1000), single=st.booleans(), command=st.sampled_from(["velocity", "position"]))
 @torch.no_grad()
 def test_limits_hold_for_ever_from_any_viable_state(limits: dict[str, float], seed: int, single: bool, command: str):

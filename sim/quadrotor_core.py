@@ -83,15 +83,17 @@ class QuadrotorCore:
     ) -> tuple[Tensor]:
         """One sub-step: (packed state), (`takeover_times`), (latest commands with the newest first, delay, constants, near ground)."""
         (packed,), (takeover,), (commands, delay, c, near_ground) = carry, of_step, constants
-        command = commands[0] if delay is None else effective(commands, delay, takeover, self.physics_dt)
-        s = dynamics.unpack(packed)
-        if self.actuation_mode == "ctbr":
-            command, integral = control(self.loop, s.rate, s.rate_integral, command)
-            s = s._replace(rate_integral=integral)
-        else:
-            command = rotor_speeds(self.loop, command)
+        s, command = self.commanded(dynamics.unpack(packed), takeover, commands, delay)
         s = dynamics.substep(self.geometry, c, self.physics_dt, s, command, near_ground)
         return (dynamics.pack(s._replace(orientation=dynamics.normalised(s.orientation))),)
+
+    def commanded(self, s: State, takeover: Tensor, commands: tuple[Tensor, ...], delay: Tensor | None) -> tuple[State, Tensor]:
+        """Rotor speeds that the inner loop asks for in a sub-step ``[4, n]``, and the state with the loop's own moved on."""
+        command = commands[0] if delay is None else effective(commands, delay, takeover, self.physics_dt)
+        if self.actuation_mode != "ctbr":
+            return s, rotor_speeds(self.loop, command)
+        command, integral = control(self.loop, s.rate, s.rate_integral, command)
+        return s._replace(rate_integral=integral), command
 
     def measured(self, packed: Tensor, last_velocity: Tensor, centre_of_mass: Tensor | None, supply: Supply | None) -> dict[str, Tensor]:
         """`Simulator.privileged` of a packed state ``[n, width]``; ``last_velocity`` is that of a control step ago. Pure."""

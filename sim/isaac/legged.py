@@ -31,8 +31,7 @@ EACH_BYTES = 180_000  # of an environment in the worker, measured with the Go2 o
 class IsaacLeggedSimulator(LeggedSimulator):
     """Many copies of one legged robot; see `sim.legged.simulator.LeggedSimulator`.
 
-    Numbers are float32. Motors' damping acts with the velocity at a sub-step's beginning, where MuJoCo's engines take it implicitly. What a
-    reset robot touches is known from its first step on.
+    Numbers are float32. What a reset robot touches is known from its first step on.
 
     Args:
         robot: a `LeggedRobot` with actuators.

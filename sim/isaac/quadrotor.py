@@ -14,7 +14,6 @@ from torch import Tensor
 from robots.description import Robot
 from robots.errors import TetherError
 from sim import quadrotor_dynamics as dynamics
-from sim.action_delay import effective
 from sim.battery import supplied
 from sim.fused.fuse import Fused
 from sim.isaac.process import ISAAC_LAB, Kind, Worker
@@ -23,7 +22,6 @@ from sim.quadrotor import QuadrotorSimulator
 from sim.quadrotor_constants import Constants
 from sim.quadrotor_core import split
 from sim.quadrotor_dynamics import State
-from sim.rate_loop import control, rotor_speeds
 from sim.simulator import Simulator
 
 STRONGEST = 1e6  # N, N·m
@@ -150,13 +148,9 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         near_ground: bool,
     ) -> tuple[Tensor, ...]:
         """Force and torque on the body in the world ``[6, n]``, and rotor speeds, rate integral and charge after the sub-step. Pure."""
-        core, s = self._core, dynamics.unpack(packed)
-        command = commands[0] if delay is None else effective(commands, delay, takeover, self.physics_dt)
+        core = self._core
+        s, command = core.commanded(dynamics.unpack(packed), takeover, commands, delay)
         integral, charge = s.rate_integral, s.charge
-        if self.actuation_mode == "ctbr":
-            command, integral = control(core.loop, s.rate, integral, command)
-        else:
-            command = rotor_speeds(core.loop, command)
         if c.supply is not None and charge is not None:
             command, charge = supplied(c.supply, charge, s.rotor_speed, command)
         (_, middle, _), speeds = dynamics.rotors(core.geometry, c, s.rotor_speed, command)

@@ -2,6 +2,7 @@
 
 import contextlib
 import math
+import os
 import tempfile
 from typing import Any, Dict, List
 
@@ -188,7 +189,9 @@ class IsaacLab(protocol.Engine):
             if parameters & set(names):
                 self.solver.notify_model_changed(flag)
         self._lower_terrain()
-        self.place()  # Newton knows velocities of centres of mass: where one moves, the base keeps its own
+        if "centre_of_mass" in names:
+            self.place()  # Newton knows velocities of centres of mass: where one moves, the base keeps its own
+        wp.synchronize_device(self.device)
 
     def _lower_terrain(self) -> None:
         """A height field's lowest point is where the terrain has it; Newton 1.6 puts it to 0 whenever a shape changes."""
@@ -248,7 +251,7 @@ WRITES = {
 
 def _scene(build: protocol.Build) -> Any:
     """Robots apart from each other, who do not meet: every environment is a world of its own."""
-    folder = tempfile.mkdtemp(prefix="tether-isaac-")
+    folder = tempfile.mkdtemp(dir=os.getcwd())  # the trainer's, who removes it
     usd = str(mujoco_usd_converter.Converter(layer_structure=False, scene=False).convert(build.model, folder).path)
 
     apart = sim_utils.ArticulationRootPropertiesCfg(articulation_enabled=True, enabled_self_collisions=False) if build.joints else None

@@ -126,6 +126,22 @@ def size(layout: Dict[str, Field]) -> int:
     return max(max(map(_after, layout.values())), ALIGNMENT)
 
 
+# --- terrain ---
+
+
+def surface(heights: np.ndarray, size: Tuple[float, float]) -> Tuple[np.ndarray, np.ndarray]:
+    """Vertices ``[n, 3]`` (float32) and triangles ``[m, 3]`` (uint32), normals up, of heights ``[rows along y, columns along x]``.
+
+    Cells are cut from the corner at (x, y) to that at (x + 1, y + 1), as MuJoCo does.
+    """
+    rows, columns = heights.shape
+    x, y = np.meshgrid(np.linspace(-size[0] / 2, size[0] / 2, columns), np.linspace(-size[1] / 2, size[1] / 2, rows))
+    vertices = np.stack([x, y, heights], axis=-1).reshape(-1, 3).astype(np.float32)
+    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
+    triangles = np.concatenate([corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]])
+    return vertices, triangles.astype(np.uint32)
+
+
 # --- memory of a CPU ---
 
 

@@ -75,7 +75,7 @@ class Scene:
             plane.restitution = 0.0
             self.gym.add_ground(self.sim, plane)
             return
-        vertices, triangles = surface(np.asarray(terrain["heights_m"], dtype=np.float32), terrain["size_m"])
+        vertices, triangles = protocol.surface(np.asarray(terrain["heights_m"], dtype=np.float32), terrain["size_m"])
         mesh = gymapi.TriangleMeshParams()
         mesh.nb_vertices, mesh.nb_triangles = len(vertices), len(triangles)
         mesh.static_friction = mesh.dynamic_friction = GROUND_FRICTION
@@ -260,19 +260,6 @@ def _order(there: List[str], wanted: List[str], what: str, path: str) -> List[in
     if sorted(there) != sorted(wanted):
         raise protocol.Refused(f"Isaac Gym reads {path} with {what} {', '.join(there) or 'none'}; wanted: {', '.join(wanted) or 'none'}")
     return [there.index(name) for name in wanted]
-
-
-def surface(heights: np.ndarray, size: Tuple[float, float]) -> Tuple[np.ndarray, np.ndarray]:
-    """Vertices ``[n, 3]`` (float32) and triangles ``[m, 3]`` (uint32), normals up, of heights ``[rows along y, columns along x]``.
-
-    Cells are cut from the corner at (x, y) to that at (x + 1, y + 1), as MuJoCo does.
-    """
-    rows, columns = heights.shape
-    x, y = np.meshgrid(np.linspace(-size[0] / 2, size[0] / 2, columns), np.linspace(-size[1] / 2, size[1] / 2, rows))
-    vertices = np.stack([x, y, heights], axis=-1).reshape(-1, 3).astype(np.float32)
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).reshape(-1, 1)
-    triangles = np.concatenate([corner + [0, 1, columns + 1], corner + [0, columns + 1, columns]])
-    return vertices, triangles.astype(np.uint32)
 
 
 def _vector(value: Any) -> List[float]:

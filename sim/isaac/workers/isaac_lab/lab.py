@@ -273,7 +273,7 @@ def lay_ground(prim_path: str, cfg: Any, translation: Any = None, orientation: A
         prim = UsdGeom.Plane.Define(stage, prim_path).GetPrim()
     else:
         heights, (x, y) = np.array(terrain["heights_m"], dtype=float), terrain["size_m"]
-        prim = _mesh(stage, prim_path, heights, x, y)
+        prim = _mesh(stage, prim_path, heights, (x, y))
         resolution = max(x / (heights.shape[1] - 1), y / (heights.shape[0] - 1))
         prim.CreateAttribute("newton:heightfield:resolution", Sdf.ValueTypeNames.Float).Set(resolution)
     UsdPhysics.CollisionAPI.Apply(prim)
@@ -293,16 +293,12 @@ class GroundCfg(SpawnerCfg):
     terrain: Any = None
 
 
-def _mesh(stage: Any, path: str, heights: np.ndarray, x: float, y: float) -> Any:
-    """Two triangles a cell."""
-    rows, columns = heights.shape
-    across, along = np.meshgrid(np.linspace(-x / 2, x / 2, columns), np.linspace(-y / 2, y / 2, rows))
-    corner = (np.arange(rows - 1)[:, None] * columns + np.arange(columns - 1)).ravel()
-    faces = np.stack([corner, corner + 1, corner + columns + 1, corner, corner + columns + 1, corner + columns], axis=1)
+def _mesh(stage: Any, path: str, heights: np.ndarray, size: Any) -> Any:
+    vertices, triangles = protocol.surface(heights, size)
     mesh = UsdGeom.Mesh.Define(stage, path)
-    mesh.CreatePointsAttr(np.stack([across, along, heights], axis=2).reshape(-1, 3).tolist())
-    mesh.CreateFaceVertexIndicesAttr(faces.ravel().tolist())
-    mesh.CreateFaceVertexCountsAttr([3] * (2 * len(corner)))
+    mesh.CreatePointsAttr(vertices.tolist())
+    mesh.CreateFaceVertexIndicesAttr(triangles.ravel().tolist())
+    mesh.CreateFaceVertexCountsAttr([3] * len(triangles))
     return mesh.GetPrim()
 
 

@@ -19,6 +19,21 @@ SCHEMA = 1
 
 
 @dataclass(frozen=True, kw_only=True)
+class SafeguardTerms:
+    """The safeguard inside a policy's graph.
+
+    Attributes:
+        name: the task's for it.
+        action_size: width of the reserved output ``unguarded``, the action before it.
+        promise: its inequality, model, disturbance bound and guarantee, in words.
+    """
+
+    name: str
+    action_size: int
+    promise: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Contract:
     """What a policy needs, what it gives, and how often.
 
@@ -35,6 +50,7 @@ class Contract:
         action_delay_s: (lowest, highest) actuation delay the policy was trained for.
         limits: the envelope; can only be tighter than the robot's.
         gains: joint gains by joint name as (kp, kd); empty for robots without joints.
+        safeguard: what stands between actor and actuation, inside the graph; None for nothing.
         observation_quantiles: 1 % and 99 % quantile of each observation in training, ``[2, len(observation)]``; empty if not learned.
     """
 
@@ -54,6 +70,7 @@ class Contract:
     action_delay_s: tuple[float, float] = (0.0, 0.0)
     gains: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     observation_quantiles: tuple[tuple[float, ...], ...] = ()
+    safeguard: SafeguardTerms | None = None
     schema: int = SCHEMA
 
     @property
@@ -70,12 +87,17 @@ class Contract:
     def output_sizes(self) -> dict[str, int]:
         """Graph outputs: width by name, in order; the reserved outputs come last."""
         reserved = {"safe_distance": 1, "intervention": 1, "feasible": 1, "risk": 1}
+        if self.safeguard is not None:
+            reserved["unguarded"] = self.safeguard.action_size
         signals = {signal.name: signal.size for signal in self.actuation}
         return signals | {"next_memory": self.memory_size, "observation": len(self.observation)} | reserved
 
     def to_json(self) -> str:
         """JSON that `from_json` reads back to an equal contract."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        data = dataclasses.asdict(self)
+        if self.safeguard is None:
+            del data["safeguard"]  # what older versions read too
+        return json.dumps(data, sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> Contract:
@@ -91,6 +113,8 @@ class Contract:
         data["commands"] = tuple(_build(Command, entry, "contract.commands") for entry in data.get("commands", ()))
         data["actuation"] = tuple(_build(Actuation, entry, "contract.actuation") for entry in data.get("actuation", ()))
         data["limits"] = _build(Limits, data.get("limits", {}), "contract.limits")
+        if data.get("safeguard") is not None:
+            data["safeguard"] = _build(SafeguardTerms, data["safeguard"], "contract.safeguard")
         return _build(cls, data, "contract")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar, NamedTuple
 
@@ -16,6 +16,7 @@ from robots.contract import Contract
 from robots.description import Robot
 from robots.errors import unknown
 from robots.signals import Command
+from safety.safeguards import Safeguard
 from tasks.symmetry import Mirror
 
 Signals = Mapping[str, Tensor]
@@ -125,6 +126,8 @@ class Task(abc.ABC):
         gust_s: time constant of wind gusts.
         push_every_s: time between pushes.
         judged_part: of an episode, what `judged` gives, in words.
+        safeguards: what may stand between actor and actuation, by name: each makes, for this task, a safeguard of actions in −1…1 that
+            judges by `guarded_state`.
     """
 
     name: ClassVar[str]
@@ -144,6 +147,7 @@ class Task(abc.ABC):
     gust_s: float = 1.0
     push_every_s: float = 4.0
     judged_part: str = "the last sixth"
+    safeguards: ClassVar[Mapping[str, Callable[[Any], Safeguard]]] = {}
 
     @abc.abstractmethod
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
@@ -152,6 +156,10 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def actuate(self, action: Tensor) -> dict[str, Tensor]:
         """Actuation signals by name from an action in −1…1 ``[batch, action_size]``; zero is the resting action."""
+
+    def guarded_state(self, sensors: Signals, command: Signals, memory: Memory) -> Tensor:
+        """The state ``[batch, any]`` that `safeguards` judge by, from what the robot can measure; exported as `observe` is."""
+        raise NotImplementedError(f"{self.name} has safeguards and no guarded_state")
 
     @abc.abstractmethod
     def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
@@ -198,6 +206,12 @@ class Task(abc.ABC):
         if name not in self.suites:
             raise unknown(f"suite of {self.name}", name, list(self.suites))
         return self.suites[name]
+
+    def safeguard(self, name: str) -> Safeguard:
+        """The safeguard called ``name``; raises `TetherError` naming the task's."""
+        if name not in self.safeguards:
+            raise unknown(f"safeguard of {self.name}", name, list(self.safeguards))
+        return self.safeguards[name](self)
 
     def contract(self, memory_size: int, rate_hz: float | None = None) -> Contract:
         """The contract of a policy for this task."""

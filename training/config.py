@@ -12,6 +12,7 @@ from typing import Any, Literal
 from robots import registry
 from robots.errors import TetherError, unknown
 from tasks.task import Task
+from training.guard import SafeguardConfig
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
 from training.shac import SHACConfig
@@ -40,6 +41,7 @@ class TrainConfig:
         checkpoint_every: iterations between checkpoints.
         ppo, shac: settings of the algorithms; shac's are bptt's too.
         actor: settings of the policy network.
+        safeguard: what stands between it and the actuators.
     """
 
     task: str = "hover"
@@ -60,6 +62,7 @@ class TrainConfig:
     ppo: PPOConfig = field(default_factory=PPOConfig)
     shac: SHACConfig = field(default_factory=SHACConfig)
     actor: ActorConfig = field(default_factory=ActorConfig)
+    safeguard: SafeguardConfig = field(default_factory=SafeguardConfig)
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "iterations", "threads", "checkpoint_every", "check_episodes"):

@@ -2,7 +2,8 @@
 
     observation, memory' = task.observe(sensors, command, memory)
     action               = actor(normalise(observation))
-    actuation            = task.actuate(action)
+    safe action          = safeguard(state(sensors), action)
+    actuation            = task.actuate(safe action)
 
 It need not be learned: `training.geometric_hover` is a `ControlLaw` too.
 """
@@ -19,7 +20,10 @@ from tasks.task import Memory, Signals, Task
 
 
 class LawOutput(NamedTuple):
-    """Everything one step of a control law gives; the fields after ``memory`` are the graph's reserved outputs, ``[batch, …]``."""
+    """Everything one step of a control law gives; the fields after ``memory`` are the graph's reserved outputs, ``[batch, …]``.
+
+    ``unguarded`` is the action before the safeguard, within −1…1; of no width, and no output of the graph, in a law without one.
+    """
 
     actuation: dict[str, Tensor]
     memory: Tensor
@@ -28,6 +32,7 @@ class LawOutput(NamedTuple):
     intervention: Tensor
     feasible: Tensor
     risk: Tensor
+    unguarded: Tensor
 
 
 class ControlLaw(nn.Module, abc.ABC):
@@ -55,7 +60,7 @@ UNBOUNDED = 1e6  # safe distance of a law without a safeguard: farther than any 
 def without_safeguard(actuation: dict[str, Tensor], memory: Tensor, observation: Tensor) -> LawOutput:
     """A `LawOutput` without safeguard and risk critic: unbounded distance, never intervening, always feasible, zero risk."""
     one = torch.ones_like(observation[:, :1])
-    return LawOutput(actuation, memory, observation, one * UNBOUNDED, one * 0.0, one, one * 0.0)
+    return LawOutput(actuation, memory, observation, one * UNBOUNDED, one * 0.0, one, one * 0.0, observation[:, :0])
 
 
 def split_memory(memory: Tensor, action_size: int, task_size: int) -> tuple[Memory, Tensor]:

@@ -1,6 +1,6 @@
-"""A learned control law: observe → running normaliser → network → clamped action → actuate.
+"""A learned control law: observe → running normaliser → network → clamped action → safeguard, if there is one → actuate.
 
-Memory is packed as [started, previous action, task memory, recurrent state]; all zeros means episode start.
+Memory is packed as [started, previous action as it was sent, task memory, recurrent state]; all zeros means episode start.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robots.contract import SafeguardTerms
 from robots.errors import TetherError, unknown
+from safety.safeguards.safeguard import Guarded
 from tasks.symmetry import Mirror
 from tasks.task import Signals, Task
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
+from training.guard import NONE, Guard, SafeguardConfig
 from training.normalizer import RunningNormalizer
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
@@ -41,20 +44,24 @@ class ActorConfig:
 
 
 class Percept(NamedTuple):
-    """What the law knows before it acts, ``[batch, …]``: observation, next task memory, the actor's recurrent state."""
+    """What the law knows before it acts, ``[batch, …]``: observation, next task memory, the actor's recurrent state, the safeguard's state.
+
+    The last is of no width in a law without a safeguard.
+    """
 
     observation: Tensor
     task_memory: Tensor
     recurrent: Tensor
+    guarded_state: Tensor
 
 
 class LearnedLaw(ControlLaw):
     """See the module's docstring.
 
-    `perceive`, `actor` and `act` are the three stages of `forward`; training perturbs the action between the last two.
+    `perceive`, `actor`, `guard` and `act` are the four stages of `forward`; training perturbs the action after the second.
     """
 
-    def __init__(self, task: Task, config: ActorConfig | None = None) -> None:
+    def __init__(self, task: Task, config: ActorConfig | None = None, safeguard: SafeguardConfig | None = None) -> None:
         super().__init__()
         self.task = task
         self.config = config or ActorConfig()
@@ -64,6 +71,8 @@ class LearnedLaw(ControlLaw):
             raise TetherError(f"actor.symmetric needs a mirror of {task.name} and no recurrent layer; set actor.symmetric=False")
         self.normalizer = RunningNormalizer(size, reflection=mirror.observation if mirror else None)
         self.actor = Actor(size, task.action_size, self.config, mirror)
+        self.safeguard = safeguard or SafeguardConfig()
+        self.guard = Guard(task, self.safeguard) if self.safeguard.name != NONE else None
 
     @property
     def memory_size(self) -> int:
@@ -74,23 +83,41 @@ class LearnedLaw(ControlLaw):
         """Build the observation, not yet normalised."""
         task_view, recurrent = split_memory(memory, self.task.action_size, self.task.task_memory_size)
         observation, task_memory = self.task.observe(sensors, command, task_view)
-        return Percept(observation, task_memory, recurrent)
+        state = self.task.guarded_state(sensors, command, task_view) if self.guard else observation[:, :0]
+        return Percept(observation, task_memory, recurrent, state)
 
     def recurrent(self, memory: Tensor) -> Tensor:
         """The actor's recurrent state ``[batch, size]`` in a packed memory."""
         return split_memory(memory, self.task.action_size, self.task.task_memory_size)[1]
 
-    def act(self, percept: Percept, action: Tensor, recurrent: Tensor) -> LawOutput:
-        """Send ``action``, clamped to −1…1, and remember it."""
-        action = action.clamp(-1.0, 1.0)
-        memory = torch.cat([torch.ones_like(action[:, :1]), action, percept.task_memory, recurrent], dim=1)
-        return without_safeguard(self.task.actuate(action), memory, percept.observation)
+    def act(self, percept: Percept, action: Tensor, recurrent: Tensor, guarded: Guarded | None) -> LawOutput:
+        """Send what the guard made of ``action``, which is within −1…1, or the action itself, and remember what was sent."""
+        sent = action if guarded is None else guarded.action
+        memory = torch.cat([torch.ones_like(sent[:, :1]), sent, percept.task_memory, recurrent], dim=1)
+        output = without_safeguard(self.task.actuate(sent), memory, percept.observation)
+        if guarded is None:
+            return output
+        said = {"safe_distance": guarded.distance, "intervention": guarded.intervention, "feasible": guarded.feasible}
+        return output._replace(**said, unguarded=action)
+
+    @property
+    def terms(self) -> SafeguardTerms | None:
+        """What a contract says of the safeguard."""
+        if self.guard is None:
+            return None
+        return SafeguardTerms(name=self.safeguard.name, action_size=self.task.action_size, promise=self.guard.safeguard.promise)
+
+    def sent(self, memory: Tensor) -> Tensor:
+        """The action ``[batch, action_size]`` that was sent when ``memory`` was given."""
+        return split_memory(memory, self.task.action_size, self.task.task_memory_size)[0].action
 
     def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """One deterministic step."""
         percept = self.perceive(sensors, command, memory)
         action, recurrent = self.actor(self.normalizer(percept.observation), percept.recurrent)
-        return self.act(percept, action, recurrent)
+        action = action.clamp(-1.0, 1.0)
+        guarded = self.guard(percept.guarded_state, action) if self.guard else None
+        return self.act(percept, action, recurrent, guarded)
 
 
 class Actor(nn.Module):

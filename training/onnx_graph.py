@@ -31,13 +31,14 @@ class _Flat(nn.Module):
         self.sensors = [signal.name for signal in contract.sensors]
         self.commands = [signal.name for signal in contract.commands]
         self.actuation = [signal.name for signal in contract.actuation]
+        self.outputs = len(contract.output_sizes)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         count = len(self.sensors)
         sensors = dict(zip(self.sensors, inputs[:count], strict=True))
         command = dict(zip(self.commands, inputs[count:-1], strict=True))
         output = self.law(sensors, command, inputs[-1])
-        return (*(output.actuation[name] for name in self.actuation), *output[1:])
+        return (*(output.actuation[name] for name in self.actuation), *output[1:])[: self.outputs]
 
 
 class _Unpacked(nn.Module):

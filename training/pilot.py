@@ -7,24 +7,32 @@ from torch import Tensor
 from sim.fused.fuse import Fused
 from tasks.task import Signals
 from training.control_law import LawOutput
-from training.learned_law import LearnedLaw
+from training.guard import in_single_precision
+from training.learned_law import LearnedLaw, Percept
 
 
 class Pilot:
     """The same numbers as the law, up to rounding, and the same gradients.
 
     Attributes:
-        perceive, act: as of `LearnedLaw`.
+        perceive: as of `LearnedLaw`.
     """
 
     def __init__(self, law: LearnedLaw) -> None:
         self.law = law
         self.perceive = Fused(law.perceive, f"the observation of {law.task.name}")
-        self.act = Fused(law.act, f"the actuation of {law.task.name}")
+        self._guard = Fused(law.guard, f"the safeguard of {law.task.name}") if law.guard else None
+        self._act = Fused(law.act, f"the actuation of {law.task.name}")
+
+    def act(self, percept: Percept, action: Tensor, recurrent: Tensor) -> LawOutput:
+        """Clamp ``action`` ``[num_envs, k]`` to −1…1, guard it, and send and remember what comes of it."""
+        action = action.clamp(-1.0, 1.0)
+        guarded = in_single_precision(self._guard(percept.guarded_state.double(), action.double())) if self._guard else None
+        output: LawOutput = self._act(percept, action, recurrent, guarded)
+        return output
 
     def __call__(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """One deterministic step of all environments."""
         percept = self.perceive(sensors, command, memory)
         action, recurrent = self.law.actor(self.law.normalizer(percept.observation), percept.recurrent)
-        output: LawOutput = self.act(percept, action, recurrent)
-        return output
+        return self.act(percept, action, recurrent)

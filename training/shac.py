@@ -2,12 +2,13 @@
 
 Every iteration: fly the law in all environments for a window of ``horizon`` steps, keeping the graph (`SHAC.collect`); differentiate
 
-    L = −mean_i ( Σ_{t<T_i} γ^t r_t  +  γ^{T_i} V'(s_{T_i}) )
+    L = −mean_i ( Σ_{t<T_i} γ^t r_t  +  γ^{T_i} V'(s_{T_i}) )  +  c_d mean_{i, t<T_i} (a_s − a)²
 
-through reward, simulator, sensors and law, memory included, and take one step down it (`SHAC.improve`); then fit the critic V to the
-window's TD(λ) targets (`SHAC.fit`) and let the target critic V' follow it. T_i is the window's end, or the episode's if that comes first:
-time running out is followed by the value of the state it ran out in, failure by nothing, and no gradient comes from beyond. What has ended
-waits for the window's end to begin anew, so choose a horizon that divides the episode. Everything is detached at the window's start.
+through reward, simulator, sensors, safeguard and law, memory included (a is the action asked, a_s what the safeguard made of it), and
+take one step down it (`SHAC.improve`); then fit the critic V to the window's TD(λ) targets (`SHAC.fit`) and let the target critic V'
+follow it. T_i is the window's end, or the episode's if that comes first: time running out is followed by the value of the state it ran
+out in, failure by nothing, and no gradient comes from beyond. What has ended waits for the window's end to begin anew, so choose a
+horizon that divides the episode. Everything is detached at the window's start.
 
 `BPTT` has no critic: what follows the window is worth ``terminal_weight`` times the reward of its last step.
 
@@ -85,6 +86,7 @@ class Step(NamedTuple):
     observations: Tensor
     recurrent: Tensor
     rewards: Tensor
+    interventions: Tensor
     errors: Tensor
     terminated: Tensor
     truncated: Tensor
@@ -100,6 +102,7 @@ class Window(NamedTuple):
         observations, recurrent: what the actor was given; not normalised.
         critic_observations: one step more than the others; empty without a critic.
         rewards, errors: reward and tracking error; zero from the end of an episode on.
+        interventions: mean square of what the safeguard changed in an action.
         running: the step belongs to the episode that ran at the window's start.
         terminated, truncated: how that episode ended with this step, if it did.
     """
@@ -109,6 +112,7 @@ class Window(NamedTuple):
     recurrent: Tensor
     critic_observations: Tensor
     rewards: Tensor
+    interventions: Tensor
     errors: Tensor
     running: Tensor
     terminated: Tensor
@@ -188,6 +192,8 @@ class SHAC:
         self.schedule()
         window = self.collect()
         metrics = self.improve(window)
+        if self.law.guard:
+            metrics["intervention"] = window.interventions.sum().div(window.running.sum()).sqrt().item()
         if self.has_critic:
             metrics |= self.fit(window)
         self.law.normalizer.update(window.observations[window.running])
@@ -222,7 +228,8 @@ class SHAC:
             parts.append(self.advance(Offsets(*offset), running))
             running = running & ~(parts[-1].terminated | parts[-1].truncated)
         states, commands = [state, *(part.state for part in parts)], [command, *(part.command for part in parts)]
-        observations, recurrent, rewards, errors, terminated, truncated = (torch.stack(part) for part in list(zip(*parts, strict=True))[:6])
+        stacked = (torch.stack(part) for part in list(zip(*parts, strict=True))[:7])
+        observations, recurrent, rewards, interventions, errors, terminated, truncated = stacked
         alive = torch.stack(went_on)
         window = Window(
             offsets=offsets,
@@ -230,6 +237,7 @@ class SHAC:
             recurrent=recurrent.detach(),
             critic_observations=self.critic_observations(observations, states, commands),
             rewards=torch.where(alive, rewards, 0.0),
+            interventions=torch.where(alive, interventions, 0.0),
             errors=errors.detach(),
             running=alive,
             terminated=terminated & alive,
@@ -249,8 +257,9 @@ class SHAC:
         output = self.pilot.act(percept, torch.where(running.unsqueeze(1), action + offset.action, 0.0), recurrent)
         step = self.environment.step(output.actuation)
         self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
+        changed = (law.sent(output.memory) - output.unguarded).square().mean(1) if law.guard else torch.zeros_like(step.reward)
         seen = (percept.observation, percept.recurrent)
-        return Step(*seen, step.reward, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
+        return Step(*seen, step.reward, changed, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
 
     def critic_observations(self, observations: Tensor, states: list[dict[str, Tensor]], commands: list[dict[str, Tensor]]) -> Tensor:
         """The actor's observations and what only simulation knows ``[horizon + 1, num_envs, size]``; nothing without a critic."""
@@ -285,7 +294,9 @@ class SHAC:
         """L, see the module's docstring."""
         weights = self.config.discount ** torch.arange(len(window.rewards), device=self.device)
         after = torch.where(window.terminated.any(0), 0.0, self.config.discount**window.steps * self.afterwards(window))
-        return -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean()
+        loss = -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean()
+        weight = self.law.safeguard.regularisation
+        return loss + weight * window.interventions.sum() / window.running.sum() if weight else loss
 
     def afterwards(self, window: Window) -> Tensor:
         """V'(s_T) ``[num_envs]``."""

@@ -21,7 +21,10 @@ Arrays = Mapping[str, np.ndarray]
 
 
 class PolicyOutput(NamedTuple):
-    """One step's outputs, float32 ``[batch, width]``; the fields after ``memory`` are the graph's reserved outputs."""
+    """One step's outputs, float32 ``[batch, width]``; the fields after ``memory`` are the graph's reserved outputs.
+
+    ``unguarded``, the action before the safeguard, is of no width for a graph without one.
+    """
 
     actuation: dict[str, np.ndarray]
     memory: np.ndarray
@@ -30,9 +33,7 @@ class PolicyOutput(NamedTuple):
     intervention: np.ndarray
     feasible: np.ndarray
     risk: np.ndarray
-
-
-_RESERVED = ("next_memory", *PolicyOutput._fields[2:])
+    unguarded: np.ndarray = np.empty((0, 0), np.float32)
 
 
 class Policy:
@@ -62,7 +63,7 @@ class Policy:
         self.rules: dict[str, Any] = self._json(RULES)
         self._inputs = tuple(self.contract.input_sizes.items())
         self._signals = tuple(signal.name for signal in self.contract.actuation)
-        self._outputs = [*self._signals, *_RESERVED]
+        self._outputs = list(self.contract.output_sizes)
         self.timings: dict[str, np.ndarray] = {}
         self._open(data, provider)
 
@@ -105,7 +106,8 @@ class Policy:
             feed[name] = array if array.dtype == np.float32 else array.astype(np.float32)
         outputs = self._session.run(self._outputs, feed)
         count = len(self._signals)
-        return PolicyOutput(dict(zip(self._signals, outputs)), *outputs[count:])
+        nothing = [] if self.contract.safeguard else [np.empty((batch, 0), np.float32)]
+        return PolicyOutput(dict(zip(self._signals, outputs)), *outputs[count:], *nothing)
 
     def initial_memory(self, batch: int = 1) -> np.ndarray:
         """Memory at episode start, ``[batch, memory_size]``."""

@@ -12,6 +12,7 @@ Gradients come in three variants (Walter et al. 2025, arXiv 2506.01665): *plain*
 from __future__ import annotations
 
 import abc
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -38,6 +39,11 @@ class Guarded(NamedTuple):
 
 class Safeguard(nn.Module, abc.ABC):
     """See the module's docstring."""
+
+    @property
+    def promise(self) -> str:
+        """Inequality, model, disturbance bound and guarantee, in words: what the class says of itself."""
+        return inspect.cleandoc(type(self).__doc__ or "")
 
     @abc.abstractmethod
     def forward(self, state: Tensor, action: Tensor) -> Guarded:

@@ -7,6 +7,7 @@ takes v to a safe v; whatever it does, c + t v with t ≤ `reach` is safe.
 from __future__ import annotations
 
 import abc
+import inspect
 from typing import NamedTuple
 
 import torch
@@ -54,6 +55,11 @@ class PolytopeSafeguard(Safeguard):
     def __init__(self, actions: ActionSet) -> None:
         super().__init__()
         self.actions = actions
+
+    @property
+    def promise(self) -> str:
+        """Of the mapping, then of the actions it maps to."""
+        return f"{super().promise}\n\n{inspect.cleandoc(type(self.actions).__doc__ or '')}"
 
     @abc.abstractmethod
     def choose(self, room: Room, offset: Tensor) -> Tensor:

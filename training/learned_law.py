@@ -97,8 +97,8 @@ class LearnedLaw(ControlLaw):
         output = without_safeguard(self.task.actuate(sent), memory, percept.observation)
         if guarded is None:
             return output
-        said = {"safe_distance": guarded.distance, "intervention": guarded.intervention, "feasible": guarded.feasible}
-        return output._replace(**said, unguarded=action)
+        distance, feasible, intervention = guarded.distance, guarded.feasible, guarded.intervention
+        return output._replace(safe_distance=distance, feasible=feasible, intervention=intervention, unguarded=action)
 
     @property
     def terms(self) -> SafeguardTerms | None:

@@ -86,7 +86,10 @@ def _mean(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
 
 
 def _norm(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
-    return _sqrt(_sum(_mul(x, x), dim, keepdim))
+    """As torch's, with a gradient of zero at zero."""
+    square = _sum(_mul(x, x), dim, keepdim)
+    zero = _eq(square, 0.0)
+    return _where(zero, 0.0, _sqrt(_where(zero, 1.0, square)))
 
 
 def _reduction(op: Any) -> Callable[..., Any]:
@@ -96,6 +99,36 @@ def _reduction(op: Any) -> Callable[..., Any]:
         return op.reduce(x, axis=dim, keepdims=keepdim)
 
     return reduce
+
+
+def _position(better: Any) -> Callable[..., Any]:
+    """The first place along an axis that no other is better than, counted in real numbers, as a kernel does."""
+
+    def position(x: np.ndarray, dim: Any = None, keepdim: bool = False) -> Any:
+        if dim is None:
+            raise Untraceable("a place among everything mixes environments; name the axis")
+        first, *others = np.moveaxis(x, dim, 0)
+        best, place = first, _full(np.asarray(first, dtype=object), 0.0)
+        for index, other in enumerate(others, start=1):
+            wins = better(other, best)
+            best, place = _where(wins, other, best), _where(wins, float(index), place)
+        return np.expand_dims(place, dim) if keepdim else _rows(place)
+
+    return position
+
+
+def _gather(x: np.ndarray, dim: int, index: np.ndarray) -> Any:
+    """As torch's; the places are numbers that `_position` made."""
+    along = dim % x.ndim
+    if x.ndim != index.ndim or any(have < wanted for axis, (have, wanted) in enumerate(zip(x.shape, index.shape)) if axis != along):
+        raise Untraceable(f"gather takes {index.shape} along axis {dim} of {x.shape}")
+    box = tuple(slice(None) if axis == along else slice(0, size) for axis, size in enumerate(index.shape))
+    first, *others = np.moveaxis(x[box], along, 0)
+    places = np.moveaxis(index, along, 0)
+    chosen = np.broadcast_to(np.asarray(first, dtype=object), places.shape)
+    for place, other in enumerate(others, start=1):
+        chosen = _where(_eq(places, float(place)), other, chosen)
+    return np.moveaxis(chosen, 0, along)
 
 
 def _product(a: Any, b: Any) -> Any:
@@ -221,6 +254,9 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "linalg_vector_norm": _norm,
     "amax": _reduction(_maximum),
     "amin": _reduction(_minimum),
+    "argmax": _position(lambda a, b: _lt(b, a)),
+    "argmin": _position(_lt),
+    "gather": _gather,
     "all": _reduction(_and),
     "any": _reduction(_or),
     "diff": _diff,

@@ -75,6 +75,14 @@ POINTWISE: dict[str, Callable[..., Tensor]] = {
     "views": lambda x, y: torch.cat(
         [x.unsqueeze(2).expand(-1, -1, 2).flatten(1), *y.split([1, 2], dim=1), x.reshape(-1, 3, 1)[:, 1]], dim=1
     ),
+    "norm_of_nothing": lambda x, y: torch.linalg.vector_norm(x.clamp(min=0.0), dim=1, keepdim=True) * y,
+    "places": lambda x, y: y.gather(1, x.argmax(1, keepdim=True)) * x.gather(1, y.argmin(1, keepdim=True).expand(-1, 2)),
+    "rows": lambda x, y: (
+        torch.outer(MATRIX[0].to(x.device), MATRIX[1].to(x.device))
+        .expand(x.shape[0], 3, 3)
+        .gather(1, (x * y).argmax(1).unsqueeze(1).unsqueeze(2).expand(-1, 1, 3))[:, 0]
+        * x
+    ),
     "cross": lambda x, y: torch.linalg.cross(x, y, dim=1) + torch.diff(torch.cat([x, y], dim=1), dim=1)[:, :3],
     "all_any": lambda x, y: torch.where((x > 0).all(1, keepdim=True) | (y > 1.0).any(1, keepdim=True), x, y),
 }

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robots.errors import TetherError
 from safety.safeguards import Projection
+from safety.safeguards.certified import certified_actions
 from tests.safety.safeguards.systems import Fixed, certified, random_polytopes, states_in
 from tests.safety.safeguards.test_ray_mask import square
 
@@ -120,3 +121,16 @@ def test_doubled_parallel_and_empty_faces_do_no_harm(dtype: torch.dtype):
 def test_three_actions_are_refused_with_a_word_on_what_to_do():
     with pytest.raises(TetherError, match=r"1 or 2 actions, not for 3: use RayMask.*HalfSpaceProjection"):
         Projection(random_polytopes(1, 4, 3))
+
+
+def test_four_changes_are_enough_for_the_shipped_set():
+    """States on the boundary, actions at the corners and anywhere: the same with twice as many."""
+    actions = certified_actions("planar_quadrotor", torch.float64)
+    generator = torch.Generator().manual_seed(0)
+    way = torch.randn(5000, 6, generator=generator, dtype=torch.float64)
+    state = 0.9999 * way / (way @ actions.faces.mT).amax(1, keepdim=True)
+    wanted = asked(5000, 2)
+    wanted[::3] = wanted[::3].sign()
+    few, many = (Projection(actions, changes=changes)(state, wanted) for changes in (4, 8))
+    assert (many.intervention > 0.0).any()
+    torch.testing.assert_close(few.action, many.action, rtol=0.0, atol=1e-12)

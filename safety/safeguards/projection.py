@@ -61,77 +61,66 @@ def _in_interval(normals: Tensor, slack: Tensor, point: Tensor) -> Tensor:
 
 
 def _in_polygon(normals: Tensor, slack: Tensor, point: Tensor, changes: int) -> Tensor:
-    """k = 2: the point, its foot on the active edge, or the active corner."""
-    rows = _unit_rows(normals, slack)
-    edge, other, none = _active(rows.detach(), point.detach(), changes)
+    """k = 2: the point, its foot on the active edge, or the active corner.
+
+    In homogeneous coordinates: a row is (x, y, −o) with x² + y² = 1, a point (u, v, 1), their product how far the point is beyond the row,
+    and two rows meet in their cross product.
+    """
+    rows, point = _unit_rows(normals, slack), torch.cat([point, torch.ones_like(point[:, :1])], 1)
+    edge, other = _active(rows.detach(), point.detach(), changes)
     first, second = _take(rows, edge), _take(rows, other)
-    return torch.where(edge == none, point, torch.where(other == none, _foot(first, point), _corner(first, second)))
+    none = rows.shape[1] - 1
+    found = torch.where(other == none, _foot(first, point), _corners(first, second.unsqueeze(1))[:, 0])
+    return torch.where(edge == none, point, found)[:, :2]
 
 
 def _unit_rows(normals: Tensor, slack: Tensor) -> Tensor:
-    """Rows (x, y, o) of x u + y v ≤ o with x² + y² = 1 ``[n, m + 1, 3]``; the last, and those that were zero, are (0, 0, far)."""
+    """All rows ``[n, m + 1, 3]``; those that were zero, and the last, which stands for none, are (0, 0, −far)."""
     length = normals.detach().square().sum(2, keepdim=True).sqrt()
     real = length > torch.finfo(normals.dtype).eps ** 2
-    length = torch.where(real, length, 1.0)
-    rows = torch.cat([torch.where(real, normals / length, 0.0), torch.where(real, slack.unsqueeze(2) / length, FAR)], 2)
-    none = rows[:, :1] * 0.0
-    return torch.cat([rows, none + rows.new_tensor([0.0, 0.0, FAR])], 1)
+    nowhere = normals.new_tensor([0.0, 0.0, -FAR])
+    rows = torch.where(real, torch.cat([normals, -slack.unsqueeze(2)], 2) / torch.where(real, length, 1.0), nowhere)
+    return torch.cat([rows, torch.zeros_like(rows[:, :1]) + nowhere], 1)
 
 
 @torch.no_grad()
-def _active(rows: Tensor, point: Tensor, changes: int) -> tuple[Tensor, Tensor, int]:
-    """(the active row, the other one if there is ``[n, 1]``, the index that says there is none)."""
-    none = rows.shape[1] - 1
-    nearest, edge = point, torch.full_like(rows[:, :, 2].argmax(1, keepdim=True), none)
-    one, other, two = rows[:, none], edge, rows[:, none]  # the active rows themselves go along with their indices
+def _active(rows: Tensor, point: Tensor, changes: int) -> tuple[Tensor, Tensor]:
+    """The active row, and the other one ``[n, 1]``; the last row where there is none."""
+    nearest, edge = point, torch.full_like(rows[:, :, 2].argmax(1, keepdim=True), rows.shape[1] - 1)
+    other, held = edge, rows[:, -1:].expand(-1, 2, -1)  # the active rows themselves ``[n, 2, 3]`` go along with their indices
     tolerance = 64.0 * torch.finfo(rows.dtype).eps * (1.0 + point.abs().amax(1, keepdim=True))
     for _ in range(changes):
-        excess = (rows[:, :, :2] * nearest.unsqueeze(1)).sum(2) - rows[:, :, 2]
+        excess = (rows @ nearest.unsqueeze(2)).squeeze(2)
         worst, violated = excess.argmax(1, keepdim=True), excess.amax(1, keepdim=True) > tolerance
         new = _take(rows, worst)
-        foot, with_one, with_two = _foot(new, point), _corner(new, one), _corner(new, two)
-        outside = _excess(new, point) < -tolerance
-        ways = torch.cat(
-            [
-                _length(foot, point, outside | (_excess(one, foot) > tolerance) | (_excess(two, foot) > tolerance)),
-                _length(with_one, point, (edge == none) | (_excess(two, with_one) > tolerance)),
-                _length(with_two, point, (other == none) | (_excess(one, with_two) > tolerance)),
-            ],
-            1,
-        )
-        alone, second = ways[:, :1] <= ways[:, 1:].amin(1, keepdim=True), ways[:, 1:2] <= ways[:, 2:]
-        nearest = torch.where(violated, torch.where(alone, foot, torch.where(second, with_one, with_two)), nearest)
-        two = torch.where(violated, torch.where(alone, rows[:, none], torch.where(second, one, two)), two)
-        other = torch.where(violated, torch.where(alone, none, torch.where(second, edge, other)), other)
-        one, edge = torch.where(violated, new, one), torch.where(violated, worst, edge)
-    return edge, other, none
+        ends = torch.cat([_foot(new, point).unsqueeze(1), _corners(new, held)], 1)  # one of these is nearest to the point
+        beyond, gone = (ends @ held.mT).amax(2), ends - point.unsqueeze(1)
+        away = torch.where(beyond > tolerance, FAR**3, (gone * gone).sum(2))
+        way = away.argmin(1, keepdim=True)
+        nearest = torch.where(violated, _take(ends, way), nearest)
+        kept = torch.where(way == 0, rows[:, -1], torch.where(way == 1, held[:, 0], held[:, 1]))
+        held = torch.where(violated.unsqueeze(2), torch.stack([new, kept], 1), held)
+        other = torch.where(violated, torch.where(way == 0, rows.shape[1] - 1, torch.where(way == 1, edge, other)), other)
+        edge = torch.where(violated, worst, edge)
+    return edge, other
 
 
 def _take(rows: Tensor, index: Tensor) -> Tensor:
     """Row ``[n, 1]`` of ``[n, m, 3]``."""
-    return rows.gather(1, index.unsqueeze(2).expand(-1, 1, 3)).squeeze(1)
-
-
-def _excess(row: Tensor, point: Tensor) -> Tensor:
-    """How far a point is beyond a row ``[n, 1]``."""
-    return (row[:, :2] * point).sum(1, keepdim=True) - row[:, 2:]
+    return rows.gather(1, torch.cat([index] * 3, 1).unsqueeze(1)).squeeze(1)
 
 
 def _foot(row: Tensor, point: Tensor) -> Tensor:
-    """The nearest point of a row's edge; the row's length is 1, its slope is not."""
-    normal = row[:, :2]
-    return point - normal * _excess(row, point) / normal.square().sum(1, keepdim=True).clamp(min=0.5)
+    """The nearest point of a row's edge ``[n, 3]``; the row's length is 1, its slope is not."""
+    normal = row * row.new_tensor([[1.0, 1.0, 0.0]])
+    return point - normal * (row * point).sum(1, keepdim=True) / (normal * normal).sum(1, keepdim=True).clamp(min=0.5)
 
 
-def _corner(first: Tensor, second: Tensor) -> Tensor:
-    """Where two edges meet; far off where they are parallel."""
-    cross = first[:, :1] * second[:, 1:2] - first[:, 1:2] * second[:, :1]
-    meets = cross.abs() > torch.finfo(cross.dtype).eps
-    x = first[:, 2:] * second[:, 1:2] - second[:, 2:] * first[:, 1:2]
-    y = second[:, 2:] * first[:, :1] - first[:, 2:] * second[:, :1]
-    return torch.where(meets, torch.cat([x, y], 1) / torch.where(meets, cross, 1.0), FAR)
-
-
-def _length(end: Tensor, point: Tensor, refused: Tensor) -> Tensor:
-    """Square of the way from ``point`` ``[n, 1]``; very far where it is ``refused``."""
-    return torch.where(refused, FAR**3, (end - point).square().sum(1, keepdim=True))
+def _corners(row: Tensor, others: Tensor) -> Tensor:
+    """Where a row ``[n, 3]`` meets others ``[n, j, 3]``; far off where they are parallel."""
+    after = row.new_tensor([[0.0, 0.0, 1.0], [1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])  # (x, y, z) → (y, z, x)
+    before, row = after.t(), row.unsqueeze(1)
+    cross = (row @ after) * (others @ before) - (row @ before) * (others @ after)
+    scale = cross[:, :, 2:]
+    meets = scale.abs() > torch.finfo(cross.dtype).eps
+    return torch.where(meets, cross / torch.where(meets, scale, 1.0), FAR)

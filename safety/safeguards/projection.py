@@ -94,7 +94,7 @@ def _active(rows: Tensor, point: Tensor, changes: int) -> tuple[Tensor, Tensor]:
         worst, violated = excess.argmax(1, keepdim=True), excess.amax(1, keepdim=True) > tolerance
         new = _take(rows, worst)
         ends = torch.cat([_foot(new, point).unsqueeze(1), _corners(new, held)], 1)  # one of these is nearest to the point
-        beyond, gone = (ends @ held.mT).amax(2), ends - point.unsqueeze(1)
+        beyond, gone = (ends @ held.transpose(1, 2)).amax(2), ends - point.unsqueeze(1)
         away = torch.where(beyond > tolerance, FAR**3, (gone * gone).sum(2))
         way = away.argmin(1, keepdim=True)
         nearest = torch.where(violated, _take(ends, way), nearest)

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from safety.safeguards import CertifiedActions, Guarded, JointLimits, OuterLoop, OutsideBall, Projection, RayMask, Safeguard
 from safety.safeguards.within import PolytopeSafeguard
+from sim.fused.fuse import Fused
 from tests.safety.safeguards.systems import certified, every_safeguard, in_onnx, joints, states_in
 
 NAMES = list(every_safeguard())
@@ -160,3 +161,18 @@ def test_onnx_runtime_computes_what_torch_computes(name: str):
         error = np.abs(ours - theirs) / np.maximum(1.0, np.abs(theirs))
         assert error[alike].max() <= AGREEMENT
     assert session.run(None, {"state": states[:1].numpy(), "action": actions[:1].numpy()})[0].shape == (1, k)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_it_is_one_kernel_with_the_same_gradients(name: str):
+    """As training runs it; what cannot be fused would warn, and warnings are errors. Off limits, where a kernel takes the other slope."""
+    safeguard, _, k = every_safeguard()[name]
+    states = states_for(safeguard, 100)
+    wanted = 0.97 * actions_for(safeguard, states, k)
+    found = []
+    for run in (safeguard, Fused(safeguard, name)):
+        state, action = states.clone().requires_grad_(), wanted.clone().requires_grad_()
+        guarded: Guarded = run(state, action)
+        (guarded.action.sum() + guarded.distance.sum()).backward()
+        found.append((guarded, state.grad, action.grad))
+    torch.testing.assert_close(found[1], found[0], rtol=1e-9, atol=1e-9)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -28,8 +28,8 @@ class Key(NamedTuple):
     """What a batch of random numbers follows from, int32.
 
     Attributes:
-        environment: its index, ``[num_envs, 1]``.
-        seed: its low and high word, ``[1, 2]``.
+        environment: its index among those of its seed, ``[num_envs, 1]``.
+        seed: its low and high word, ``[1, 2]``, or each environment's, ``[num_envs, 2]``.
         tick: when, ``[1, 1]``.
     """
 
@@ -41,18 +41,24 @@ class Key(NamedTuple):
 class RandomNumbers:
     """Keys, one after the other, for ``num_envs`` environments from ``seed`` on.
 
+    With several seeds each has an equal share of the environments, which draw what they would if they were alone.
+
     Attributes:
         key: the present one; good for any number of purposes.
     """
 
-    def __init__(self, num_envs: int, seed: int, device: torch.device | str = "cpu") -> None:
-        environment = torch.arange(num_envs, dtype=torch.int32, device=device).unsqueeze(1)
-        self.key = Key(environment, *_origin(seed, environment.device))
+    def __init__(self, num_envs: int, seed: int | Sequence[int], device: torch.device | str = "cpu") -> None:
+        self.num_envs, self.device = num_envs, torch.device(device)
+        self.restart(seed)
 
-    def restart(self, seed: int) -> None:
-        """Begin anew with ``seed``, of which 64 bits count."""
-        environment = self.key.environment
-        self.key = Key(environment, *_origin(seed, environment.device))
+    def restart(self, seed: int | Sequence[int]) -> None:
+        """Begin anew with ``seed``, of which 64 bits count; several share out the environments."""
+        seeds = as_seeds(seed)
+        share = self.num_envs // len(seeds)
+        environment = torch.arange(share, dtype=torch.int32, device=self.device).repeat(len(seeds)).unsqueeze(1)
+        words = torch.tensor([[_signed(each & WORD), _signed(each >> 32 & WORD)] for each in seeds], dtype=torch.int32, device=self.device)
+        words = words if len(seeds) == 1 else words.repeat_interleave(share, dim=0)
+        self.key = Key(environment, words, torch.zeros(1, 1, dtype=torch.int32, device=self.device))
 
     def advance(self) -> Key:
         """Go to the next key."""
@@ -65,8 +71,12 @@ class RandomNumbers:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        device = self.key.environment.device
-        self.key = self.key._replace(seed=state["seed"].to(device), tick=state["tick"].to(device))
+        self.key = self.key._replace(seed=state["seed"].to(self.device), tick=state["tick"].to(self.device))
+
+
+def as_seeds(seed: int | Sequence[int]) -> list[int]:
+    """One seed as a list of it, several as they are."""
+    return [seed] if isinstance(seed, int) else list(seed)
 
 
 def uniform(key: Key, purpose: int, size: int, dtype: torch.dtype = torch.float32) -> Tensor:
@@ -92,15 +102,15 @@ def _words(key: Key, purpose: int, size: int) -> Any:
         return torch.cat([block[k] for k in range(4) for block in blocks], dim=1)[:, :size]
     if environment.device.type == "cpu" and len(environment) * size <= FEW:
         when = int(tick.item()) & WORD
-        return _ahead(tuple(environment.flatten().tolist()), tuple(seed[0].tolist()), when // AHEAD, purpose, size)[when % AHEAD]
+        return _ahead(tuple(environment.flatten().tolist()), tuple(map(tuple, seed.tolist())), when // AHEAD, purpose, size)[when % AHEAD]
     return _drawn(environment, seed, tick, purpose, size)
 
 
 @functools.lru_cache(maxsize=8)
-def _ahead(environments: tuple[int, ...], seed: tuple[int, ...], period: int, purpose: int, size: int) -> Tensor:
+def _ahead(environments: tuple[int, ...], seed: tuple[tuple[int, ...], ...], period: int, purpose: int, size: int) -> Tensor:
     """Words of a few environments for the next ticks, ``[AHEAD, num_envs, size]``: they cost no more than those for one."""
     ticks = torch.arange(period * AHEAD, (period + 1) * AHEAD).view(-1, 1, 1)
-    return _drawn(torch.tensor(environments).unsqueeze(1), torch.tensor([seed]), ticks, purpose, size)
+    return _drawn(torch.tensor(environments).unsqueeze(1), torch.tensor(seed), ticks, purpose, size)
 
 
 def _drawn(environment: Tensor, seed: Tensor, tick: Tensor, purpose: int, size: int) -> Tensor:
@@ -134,12 +144,6 @@ def _xor(a: Any, b: Any) -> Any:
 
 def _add(a: Any, b: int) -> Any:
     return record("word_add", (a, b)) if isinstance(a, Traced) else a + b & WORD
-
-
-def _origin(seed: int, device: torch.device) -> tuple[Tensor, Tensor]:
-    """Seed and tick of the first key."""
-    words = [_signed(seed & WORD), _signed(seed >> 32 & WORD)]
-    return torch.tensor([words], dtype=torch.int32, device=device), torch.zeros(1, 1, dtype=torch.int32, device=device)
 
 
 def _signed(word: int) -> int:

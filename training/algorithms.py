@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from training.config import TrainConfig
 from training.environment import Environment
+from training.episodes import EpisodeStatistics
 from training.learned_law import LearnedLaw
 from training.ppo import PPO
 from training.shac import BPTT, SHAC
@@ -17,6 +18,7 @@ class Algorithm(Protocol):
 
     iteration: int
     config: Any  # has ``horizon``, the control steps of an environment in an iteration
+    episodes: EpisodeStatistics
 
     def iterate(self) -> dict[str, float | None]:
         """One iteration; returns what a log wants to know."""
@@ -38,8 +40,8 @@ class Kind(NamedTuple):
 ALGORITHMS = {"ppo": Kind(PPO, "ppo"), "shac": Kind(SHAC, "shac"), "bptt": Kind(BPTT, "shac")}
 
 
-def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environment) -> Algorithm:
-    """The algorithm that ``config`` names."""
+def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environment, seed: int | Sequence[int]) -> Algorithm:
+    """The algorithm that ``config`` names; one seed for each of the law's replicas."""
     kind = ALGORITHMS[config.algorithm]
-    algorithm: Algorithm = kind.make(law, environment, getattr(config, kind.section), config.seed)
+    algorithm: Algorithm = kind.make(law, environment, getattr(config, kind.section), seed)
     return algorithm

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -75,22 +75,31 @@ class Environment:
     Args:
         task, simulator: on the same robot and actuation mode.
         suite: one of the task's suites, or its training distribution.
-        seed: of every random number drawn here and in the sensors.
+        seed: of every random number drawn here and in the sensors; several have an equal share of the environments each.
         auto_reset: begin a new episode where one ended; without it the caller does so by `reset`.
         episode_s: replaces the task's episode length.
 
     Raises:
-        TetherError: for a simulator of another actuation mode or rate.
+        TetherError: for a simulator of another actuation mode or rate, or environments that the seeds cannot share.
     """
 
     def __init__(
-        self, task: Task, simulator: Simulator, *, suite: Any, seed: int, auto_reset: bool = True, episode_s: float | None = None
+        self,
+        task: Task,
+        simulator: Simulator,
+        *,
+        suite: Any,
+        seed: int | Sequence[int],
+        auto_reset: bool = True,
+        episode_s: float | None = None,
     ) -> None:
         if simulator.actuation_mode != task.actuation_mode or not math.isclose(simulator.control_dt * task.rate_hz, 1.0, rel_tol=1e-6):
             raise TetherError(
                 f"the simulator steps {simulator.actuation_mode} at {1 / simulator.control_dt:g} Hz, "
                 f"{task.name} wants {task.actuation_mode} at {task.rate_hz:g} Hz; build it with training.simulators.make_simulator"
             )
+        if not isinstance(seed, int) and simulator.num_envs % len(seed):
+            raise TetherError(f"{simulator.num_envs} environments cannot be shared out to {len(seed)} seeds; give a multiple of that many")
         self.task, self.simulator, self.suite, self.auto_reset = task, simulator, suite, auto_reset
         self.num_envs, self.device = simulator.num_envs, simulator.device
         self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)
@@ -180,7 +189,7 @@ class Environment:
         self.sensors, moving = self._begin(mask, (self.sensors, moving), *given)
         self.asked = start.command if self.still else moving
 
-    def restart(self, seed: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    def restart(self, seed: int | Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin everywhere with what ``seed`` draws, as if nothing had been before."""
         self.numbers.restart(seed)
         self.sensor_model.draw()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
+from torch import Tensor
 
 from training.environment import Environment
 from training.pilot import Pilot
@@ -14,15 +17,24 @@ class Examination:
     Args:
         pilot: of the law.
         environment: must not reset by itself; used for nothing else.
-        seed: of the episodes.
+        seed: of the episodes; one for each of the law's replicas.
     """
 
-    def __init__(self, pilot: Pilot, environment: Environment, seed: int) -> None:
+    def __init__(self, pilot: Pilot, environment: Environment, seed: int | Sequence[int]) -> None:
         self.pilot, self.environment, self.seed = pilot, environment, seed
 
-    @torch.no_grad()
     def __call__(self) -> dict[str, float]:
         """Success, and the median tracking error at the end."""
+        return _summary(*self.fly())
+
+    def by_replica(self) -> list[dict[str, float]]:
+        """The same for every replica of the law."""
+        success, error = (part.chunk(self.pilot.law.replicas) for part in self.fly())
+        return [_summary(*pair) for pair in zip(success, error, strict=True)]
+
+    @torch.no_grad()
+    def fly(self) -> tuple[Tensor, Tensor]:
+        """Success and the tracking error at the end ``[num_envs]``."""
         environment, task, count = self.environment, self.environment.task, self.environment.num_envs
         sensors, command = environment.restart(self.seed)
         memory = self.pilot.law.initial_memory(count, environment.device)
@@ -37,4 +49,8 @@ class Examination:
                 sensors, command = environment.reset(lost)
                 memory = memory * (~lost).unsqueeze(1)
         tracking = torch.stack(errors)
-        return {"success": task.success(tracking, failed).float().mean().item(), "tracking_error": tracking[-1].median().item()}
+        return task.success(tracking, failed), tracking[-1]
+
+
+def _summary(success: Tensor, error: Tensor) -> dict[str, float]:
+    return {"success": success.float().mean().item(), "tracking_error": error.median().item()}

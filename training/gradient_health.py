@@ -29,7 +29,7 @@ class GradientHealth:
 
         Args:
             parameters: with the window's gradient.
-            norm: of that gradient before clipping.
+            norm: of that gradient before clipping; or of each replica's ``[replicas]``, whose mean is reported.
             finite: environments whose gradient was used ``[num_envs]``.
             actions: gradient with respect to the actions ``[horizon, num_envs, size]``.
 
@@ -43,9 +43,11 @@ class GradientHealth:
         self.last = flat
         quarter = max(1, len(actions) // 4)
         growth = (actions[:quarter].square().mean() / actions[-quarter:].square().mean().clamp(min=1e-30)).sqrt()
-        size, dropped, cosine, ratio = torch.stack([norm, (~finite).sum().to(norm.dtype), alignment, growth]).tolist()
+        over = (norm > clip).to(norm.dtype).mean()
+        found = [norm.mean(), (~finite).sum().to(norm.dtype), alignment, growth, over]
+        size, dropped, cosine, ratio, share = torch.stack(found).tolist()
         self.weight = 1.0 + self.keep * self.weight
-        self.clipped += ((size > clip) - self.clipped) / self.weight
+        self.clipped += (share - self.clipped) / self.weight
         return {
             "gradient_norm": size,
             "gradient_clipped": self.clipped,

@@ -6,6 +6,7 @@ Memory is packed as [started, previous action as it was sent, task memory, recur
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -20,6 +21,7 @@ from tasks.task import Signals, Task
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
 from training.guard import NONE, Guard, SafeguardConfig
 from training.normalizer import RunningNormalizer
+from training.replicas import Streams, side_by_side
 
 ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
 
@@ -59,9 +61,24 @@ class LearnedLaw(ControlLaw):
     """See the module's docstring.
 
     `perceive`, `actor`, `guard` and `act` are the four stages of `forward`; training perturbs the action after the second.
+
+    Args:
+        task: what it is for.
+        config: of the actor.
+        safeguard: what guards its actions.
+        replicas: how many laws to train side by side, see `training.replicas`, or a seed of the first weights for each.
+
+    Raises:
+        TetherError: for an actor that the task cannot have, or that cannot be replicated.
     """
 
-    def __init__(self, task: Task, config: ActorConfig | None = None, safeguard: SafeguardConfig | None = None) -> None:
+    def __init__(
+        self,
+        task: Task,
+        config: ActorConfig | None = None,
+        safeguard: SafeguardConfig | None = None,
+        replicas: int | Sequence[int] = 1,
+    ) -> None:
         super().__init__()
         self.task = task
         self.config = config or ActorConfig()
@@ -69,10 +86,28 @@ class LearnedLaw(ControlLaw):
         mirror = task.mirror() if self.config.symmetric else None
         if self.config.symmetric and (mirror is None or self.config.memory != "none"):
             raise TetherError(f"actor.symmetric needs a mirror of {task.name} and no recurrent layer; set actor.symmetric=False")
-        self.normalizer = RunningNormalizer(size, reflection=mirror.observation if mirror else None)
-        self.actor = Actor(size, task.action_size, self.config, mirror)
+        self.streams = Streams(replicas)
+        if self.replicas > 1 and (mirror is not None or self.config.memory != "none"):
+            raise TetherError("replicas need actor.symmetric=False and actor.memory=none; train such an actor one seed at a time")
+        self.normalizer = RunningNormalizer(size, reflection=mirror.observation if mirror else None, replicas=self.replicas)
+        self.actor = Actor(size, task.action_size, self.config, mirror, self.streams)
         self.safeguard = safeguard or SafeguardConfig()
         self.guard = Guard(task, self.safeguard) if self.safeguard.name != NONE else None
+
+    @property
+    def replicas(self) -> int:
+        """How many laws these are."""
+        return self.streams.replicas
+
+    def replica(self, index: int) -> LearnedLaw:
+        """A copy of one of the laws, by itself."""
+        if not 0 <= index < self.replicas:
+            raise TetherError(f"there is no replica {index} of {self.replicas}; they count from 0")
+        law = LearnedLaw(self.task, self.config, self.safeguard).to(self.normalizer.mean.device)
+        own = ("actor", "normalizer") if self.replicas > 1 else ()
+        state = {name: value[index] if name.split(".")[0] in own else value for name, value in self.state_dict().items()}
+        law.load_state_dict(state)
+        return law
 
     @property
     def memory_size(self) -> int:
@@ -123,11 +158,14 @@ class LearnedLaw(ControlLaw):
 class Actor(nn.Module):
     """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action."""
 
-    def __init__(self, observation_size: int, action_size: int, config: ActorConfig, mirror: Mirror | None = None) -> None:
+    def __init__(
+        self, observation_size: int, action_size: int, config: ActorConfig, mirror: Mirror | None = None, streams: Streams | None = None
+    ) -> None:
         super().__init__()
         self.recurrent_size = config.memory_size if config.memory == "gru" else 0
         self.cell = GatedCell(observation_size, self.recurrent_size) if self.recurrent_size else None
-        head = perceptron(self.recurrent_size or observation_size, config.hidden, action_size, config.activation, last_gain=0.01)
+        size = self.recurrent_size or observation_size
+        head = perceptron(size, config.hidden, action_size, config.activation, last_gain=0.01, streams=streams)
         self.head: nn.Module = head if mirror is None else Symmetric(head, mirror)
 
     def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
@@ -174,10 +212,19 @@ class GatedCell(nn.Module):
         return candidate + keep * (h - candidate)
 
 
-def perceptron(inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float = 1.0) -> nn.Sequential:
-    """Linear layers with ``activation`` between, orthogonal weights of gain √2 (``last_gain`` in the last), zero biases."""
+def perceptron(
+    inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float = 1.0, streams: Streams | None = None
+) -> nn.Sequential:
+    """Linear layers with ``activation`` between, orthogonal weights of gain √2 (``last_gain`` in the last), zero biases.
+
+    With ``streams`` there is one for each of them, side by side.
+    """
     if activation not in ACTIVATIONS:
         raise unknown("activation", activation, list(ACTIVATIONS))
+    return side_by_side((streams or Streams(1)).draw(lambda: _perceptron(inputs, hidden, outputs, activation, last_gain)))
+
+
+def _perceptron(inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float) -> nn.Sequential:
     layers: list[nn.Module] = []
     for width in hidden:
         layers += [_linear(inputs, width, math.sqrt(2.0)), ACTIVATIONS[activation]()]

@@ -8,13 +8,14 @@ take a few gradient steps (`PPO.improve`) on
 The critic is asymmetric: it sees the actor's observation and what only simulation knows. Observations are normalised inside the law, with
 statistics that change only between iterations; returns are normalised for the critic. Episodes that run out of time are bootstrapped with
 the value of the state they were cut at; failures are not. The law's memory is carried from one roll-out to the next. A recurrent actor is
-trained by back-propagation through each roll-out, from the memory it had at the roll-out's start.
+trained by back-propagation through each roll-out, from the memory it had at the roll-out's start. Of a law with replicas every one is
+trained as if it were alone, see `training.replicas`.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from training.episodes import EpisodeStatistics
 from training.learned_law import LearnedLaw, Percept, perceptron
 from training.normalizer import RunningNormalizer
 from training.pilot import Pilot
+from training.replicas import Generators, shares, spread
 
 
 @dataclass(frozen=True)
@@ -141,9 +143,9 @@ def advantages(rewards: Tensor, values: Tensor, done: Tensor, discount: float, t
 
 
 def log_probability(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
-    """Of a diagonal Gaussian, summed over the last axis."""
+    """Of a diagonal Gaussian, summed over the last axis; ``log_std`` is ``[size]``, or ``[num_envs, size]``."""
     z = (actions - mean) * torch.exp(-log_std)
-    return -0.5 * z.square().sum(-1) - log_std.sum() - 0.5 * math.log(2 * math.pi) * actions.shape[-1]
+    return -0.5 * z.square().sum(-1) - log_std.sum(-1) - 0.5 * math.log(2 * math.pi) * actions.shape[-1]
 
 
 def clipped_loss(ratio: Tensor, advantage: Tensor, clip: float) -> Tensor:
@@ -160,14 +162,19 @@ def value_loss(value: Tensor, old_value: Tensor, target: Tensor, clip: float) ->
     return 0.5 * loss.mean()
 
 
-def clip_gradient(parameters: list[Tensor], largest: float) -> Tensor:
-    """Scale all gradients so that their joint norm is at most ``largest``; returns the norm they had.
+def clip_gradient(parameters: list[Tensor], largest: float, replicas: int = 1) -> Tensor:
+    """Scale all gradients so that their joint norm, or each replica's, is at most ``largest``; returns the norm they had, or norms.
 
     `torch.nn.utils.clip_grad_norm_` in one reduction over everything, which for small networks is several times faster.
     """
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    norm = torch.cat([gradient.flatten() for gradient in gradients]).square().sum().sqrt()
-    torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+    if replicas == 1:
+        norm = torch.cat([gradient.flatten() for gradient in gradients]).square().sum().sqrt()
+        torch._foreach_mul_(gradients, (largest / (norm + 1e-6)).clamp(max=1.0))
+        return norm
+    norm = torch.cat([gradient.flatten(1) for gradient in gradients], dim=1).square().sum(1).sqrt()
+    scale = (largest / (norm + 1e-6)).clamp(max=1.0)
+    torch._foreach_mul_(gradients, [scale.view(-1, *[1] * (gradient.dim() - 1)) for gradient in gradients])
     return norm
 
 
@@ -178,27 +185,33 @@ class PPO:
         law: the policy that learns.
         environment: must not reset by itself, so that the final state can be valued.
         config: hyper-parameters.
-        seed: of action noise and minibatches.
+        seed: of action noise and minibatches; one for each of the law's replicas.
+
+    Raises:
+        TetherError: for an environment that resets itself, or an adaptive learning rate, which is one for all, of replicas.
     """
 
-    def __init__(self, law: LearnedLaw, environment: Environment, config: PPOConfig, seed: int) -> None:
+    def __init__(self, law: LearnedLaw, environment: Environment, config: PPOConfig, seed: int | Sequence[int]) -> None:
         if environment.auto_reset:
             raise TetherError("PPO resets environments itself: build the environment with auto_reset=False")
+        if config.target_kl and law.replicas > 1:
+            raise TetherError("replicas share one learning rate, which must not adapt to one of them; set ppo.target_kl=0")
         self.law, self.environment, self.config = law, environment, config
         self.pilot = Pilot(law)
         self.device = environment.device
-        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.generator = Generators(seed, self.device)
         self.sensors, self.command = environment.reset()
         environment.stagger(config.horizon)
         self.memory = law.initial_memory(environment.num_envs, self.device)
         size = self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory)).shape[1]
-        self.critic_normalizer = RunningNormalizer(size).to(self.device)
-        self.return_normalizer = RunningNormalizer(1).to(self.device)
-        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
-        self.log_std = nn.Parameter(torch.full((law.task.action_size,), math.log(config.initial_std), device=self.device))
+        self.critic_normalizer = RunningNormalizer(size, replicas=law.replicas).to(self.device)
+        self.return_normalizer = RunningNormalizer(1, replicas=law.replicas).to(self.device)
+        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation, streams=law.streams).to(self.device)
+        shape = (law.task.action_size,) if law.replicas == 1 else (law.replicas, law.task.action_size)
+        self.log_std = nn.Parameter(torch.full(shape, math.log(config.initial_std), device=self.device))
         self.parameters: list[Tensor] = [*law.actor.parameters(), *self.critic.parameters(), self.log_std]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
-        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device)
+        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device, replicas=law.replicas)
         self.iteration = 0
 
     def iterate(self) -> dict[str, float | None]:
@@ -232,8 +245,8 @@ class PPO:
     @torch.no_grad()
     def collect(self) -> Rollout:
         """Roll the law out for ``horizon`` steps; its memory and the episodes go on from where the last roll-out stopped."""
-        size = (self.config.horizon, self.environment.num_envs, self.law.task.action_size)
-        noise = torch.randn(size, generator=self.generator, device=self.device) * self.log_std.exp()
+        log_std = self.spread_log_std(self.environment.num_envs)
+        noise = self.generator.normal(self.config.horizon, self.environment.num_envs, self.law.task.action_size) * log_std.exp()
         recurrent = self.law.recurrent(self.memory)
         steps: list[Step] = []
         for t in range(self.config.horizon):
@@ -246,11 +259,15 @@ class PPO:
             observations=observations,
             critic_observations=torch.cat([critic_observations, last.unsqueeze(0)]),
             actions=actions,
-            log_probabilities=log_probability(actions, means, self.log_std),
+            log_probabilities=log_probability(actions, means, log_std),
             rewards=rewards,
             done=done,
             recurrent=recurrent,
         )
+
+    def spread_log_std(self, num_envs: int) -> Tensor:
+        """Of so many environments, ``[num_envs, action size]``; without replicas ``[action size]``."""
+        return spread(self.log_std, self.law.replicas, num_envs)
 
     def advance(self, noise: Tensor) -> Step:
         """One control step of every environment, and new episodes where one ended."""
@@ -291,18 +308,19 @@ class PPO:
         advantage = advantages(rollout.rewards, values, rollout.done, self.config.discount, self.config.trace)
         returns = advantage + values[:-1]
         critic_observations = self.critic_normalizer(rollout.critic_observations[:-1])
-        self.law.normalizer.update(rollout.observations)
-        self.critic_normalizer.update(rollout.critic_observations[:-1])
-        self.return_normalizer.update(returns.unsqueeze(-1))
-        offset, spread = self.return_normalizer.mean, self.return_normalizer.std
+        replicas = self.law.replicas
+        self.law.normalizer.update(*shares(rollout.observations, replicas))
+        self.critic_normalizer.update(*shares(rollout.critic_observations[:-1], replicas))
+        self.return_normalizer.update(*shares(returns.unsqueeze(-1), replicas))
+        relative = [(part - part.mean()) / (part.std() + 1e-8) for part in shares(advantage, replicas)]
         return Batch(
             observations=normalized,
             critic_observations=critic_observations,
             actions=rollout.actions,
             log_probabilities=rollout.log_probabilities,
-            advantages=(advantage - advantage.mean()) / (advantage.std() + 1e-8),
-            returns=(returns - offset) / spread,
-            values=(values[:-1] - offset) / spread,
+            advantages=torch.cat(relative, dim=1),
+            returns=self.return_normalizer.standardized(returns.unsqueeze(-1)).squeeze(-1),
+            values=self.return_normalizer.standardized(values[:-1].unsqueeze(-1)).squeeze(-1),
             done=rollout.done,
             recurrent=rollout.recurrent,
         )
@@ -315,7 +333,7 @@ class PPO:
                 loss, report = self.loss(part)
                 self.optimizer.zero_grad()
                 loss.backward()
-                clip_gradient(self.parameters, self.config.gradient_clip)
+                clip_gradient(self.parameters, self.config.gradient_clip, self.law.replicas)
                 self.optimizer.step()
                 losses.append(report)
         if self.config.target_kl:
@@ -326,21 +344,23 @@ class PPO:
         return {"policy_loss": policy, "value_loss": value, "kl": divergence, "clipped": clipped}
 
     def minibatches(self, batch: Batch) -> list[Batch]:
-        """``batch``, or shares of its environments in random order."""
+        """``batch``, or shares of its environments in random order, as many of every replica."""
         if self.config.minibatches == 1:
             return [batch]
-        order = torch.randperm(batch.done.shape[1], generator=self.generator, device=self.device)
-        return [batch.environments(chosen) for chosen in order.chunk(self.config.minibatches)]
+        own = batch.done.shape[1] // self.law.replicas
+        orders = self.generator.orders([own] * self.law.replicas)
+        order = torch.stack([each + index * own for index, each in enumerate(orders)])
+        return [batch.environments(chosen.flatten()) for chosen in order.chunk(self.config.minibatches, dim=1)]
 
     def loss(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """The objective, and (policy loss, value loss, divergence, share of clipped ratios) for the log."""
         mean = self.means(batch)
-        log_ratio = log_probability(batch.actions, mean, self.log_std) - batch.log_probabilities
+        log_ratio = log_probability(batch.actions, mean, self.spread_log_std(mean.shape[1])) - batch.log_probabilities
         ratio = log_ratio.exp()
         policy = clipped_loss(ratio, batch.advantages, self.config.clip)
         value = value_loss(self.critic(batch.critic_observations).squeeze(-1), batch.values, batch.returns, self.config.value_clip)
-        entropy = self.log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * len(self.log_std)
-        loss = policy + self.config.value_coefficient * value - self.entropy_coefficient * entropy
+        entropy = self.log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * self.log_std.numel()
+        loss = (policy + self.config.value_coefficient * value) * self.law.replicas - self.entropy_coefficient * entropy
         with torch.no_grad():
             divergence = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimate: unbiased and never negative
             clipped = ((ratio - 1).abs() > self.config.clip).float().mean()

@@ -15,13 +15,17 @@ horizon that divides the episode. Everything is detached at the window's start.
 The gradient is taken in two stages. First with respect to an offset, zero, of what the actor gives at every step in every environment: it
 shows which environments are not finite, and those are dropped before they poison the others. Then, through all steps at once, with respect
 to the actor's weights, which is the chain rule, in far fewer operations than one by one.
+
+Of a law with replicas every one is trained as if it were alone, see `training.replicas`: a mean over environments is a sum over replicas of
+each one's mean.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
@@ -36,6 +40,7 @@ from training.learned_law import LearnedLaw, perceptron
 from training.normalizer import RunningNormalizer
 from training.pilot import Pilot
 from training.ppo import NotFinite, advantages, clip_gradient
+from training.replicas import Generators, ReplicatedLinear, padded, shares
 
 
 @dataclass(frozen=True)
@@ -149,7 +154,7 @@ class SHAC:
         law: the policy that learns.
         environment: on a simulator with gradients; must not reset by itself, so that the final state can be valued.
         config: hyper-parameters.
-        seed: of the critic's minibatches.
+        seed: of the critic's minibatches; one for each of the law's replicas.
 
     Raises:
         TetherError: for an environment that resets itself, or whose simulator has no gradients.
@@ -157,21 +162,22 @@ class SHAC:
 
     has_critic: ClassVar[bool] = True
 
-    def __init__(self, law: LearnedLaw, environment: Environment, config: SHACConfig, seed: int) -> None:
+    def __init__(self, law: LearnedLaw, environment: Environment, config: SHACConfig, seed: int | Sequence[int]) -> None:
         if environment.auto_reset:
             raise TetherError("SHAC resets environments itself: build the environment with auto_reset=False")
         environment.detach()
         self.law, self.environment, self.config = law, environment, config
         self.pilot = Pilot(law)
         self.device = environment.device
-        self.generator = torch.Generator(self.device).manual_seed(seed)
+        self.generator = Generators(seed, self.device)
         self.sensors, self.command = environment.reset()
         environment.stagger(config.horizon)
         self.memory = law.initial_memory(environment.num_envs, self.device)
         self.parameters: list[Tensor] = list(law.actor.parameters())
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, betas=config.betas, eps=1e-8, fused=True)
+        self.each = torch.arange(law.replicas, device=self.device).unsqueeze(1)
         self.health = GradientHealth(sum(parameter.numel() for parameter in self.parameters), self.device)
-        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device)
+        self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device, replicas=law.replicas)
         self.iteration = 0
         self.saved = ["law", "optimizer", "health", "environment", "episodes"]
         if self.has_critic:
@@ -179,11 +185,11 @@ class SHAC:
 
     def add_critic(self) -> None:
         """Build the critic, the target that follows it, and what they are normalised by."""
-        config, size = self.config, len(self.law.task.observation_names) + self.environment.privileged().shape[1]
-        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation).to(self.device)
+        config, law, size = self.config, self.law, len(self.law.task.observation_names) + self.environment.privileged().shape[1]
+        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation, streams=law.streams).to(self.device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
-        self.critic_normalizer = RunningNormalizer(size).to(self.device)
-        self.return_normalizer = RunningNormalizer(1).to(self.device)
+        self.critic_normalizer = RunningNormalizer(size, replicas=law.replicas).to(self.device)
+        self.return_normalizer = RunningNormalizer(1, replicas=law.replicas).to(self.device)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate, fused=True)
         self.saved += ["critic", "target", "critic_normalizer", "return_normalizer", "critic_optimizer"]
 
@@ -193,10 +199,10 @@ class SHAC:
         window = self.collect()
         metrics = self.improve(window)
         if self.law.guard:
-            metrics["intervention"] = window.interventions.sum().div(window.running.sum()).sqrt().item()
+            metrics["intervention"] = self.intervention(window).div(self.law.replicas).sqrt().item()
         if self.has_critic:
             metrics |= self.fit(window)
-        self.law.normalizer.update(window.observations[window.running])
+        self.law.normalizer.update(*shares(window.observations, self.law.replicas, window.running))
         self.begin_anew(window)
         self.iteration += 1
         return self.episodes.averages() | metrics | {"learning_rate": self.learning_rate}
@@ -294,9 +300,14 @@ class SHAC:
         """L, see the module's docstring."""
         weights = self.config.discount ** torch.arange(len(window.rewards), device=self.device)
         after = torch.where(window.terminated.any(0), 0.0, self.config.discount**window.steps * self.afterwards(window))
-        loss = -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean()
+        loss = -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean() * self.law.replicas
         weight = self.law.safeguard.regularisation
-        return loss + weight * window.interventions.sum() / window.running.sum() if weight else loss
+        return loss + weight * self.intervention(window) if weight else loss
+
+    def intervention(self, window: Window) -> Tensor:
+        """Mean square of what the safeguard changed while the episode ran; a sum over replicas."""
+        pairs = zip(shares(window.interventions, self.law.replicas), shares(window.running, self.law.replicas), strict=True)
+        return torch.stack([changed.sum() / running.sum() for changed, running in pairs]).sum()
 
     def afterwards(self, window: Window) -> Tensor:
         """V'(s_T) ``[num_envs]``."""
@@ -311,7 +322,7 @@ class SHAC:
         kept = Offsets(*(torch.where(finite.view(1, -1, 1), gradient, 0.0) for gradient in gradients))
         self.optimizer.zero_grad()
         self.pull_back(window, kept)
-        norm = clip_gradient(self.parameters, self.config.gradient_clip)
+        norm = clip_gradient(self.parameters, self.config.gradient_clip, self.law.replicas)
         if finite.any():
             self.optimizer.step()
         report = self.health.report(self.parameters, norm, self.config.gradient_clip, finite, kept.action)
@@ -320,9 +331,12 @@ class SHAC:
     def pull_back(self, window: Window, gradients: Offsets) -> None:
         """From gradients with respect to what the actor gave at every step to those with respect to its weights, added to ``.grad``."""
         actor = self.law.actor
-        observations, recurrent = self.law.normalizer(window.observations).flatten(0, 1), window.recurrent.flatten(0, 1)
-        given = actor(observations, recurrent) if actor.recurrent_size else actor(observations, recurrent)[:1]
-        torch.autograd.backward(given, [gradient.flatten(0, 1) for gradient, _ in zip(gradients, given, strict=False)])
+        observations = self.law.normalizer(window.observations)
+        if actor.recurrent_size:
+            given = actor(observations.flatten(0, 1), window.recurrent.flatten(0, 1))
+            torch.autograd.backward(given, [gradient.flatten(0, 1) for gradient in gradients])
+        else:
+            torch.autograd.backward(actor.head(observations), gradients.action)
 
     # --- the critic ---
 
@@ -332,27 +346,40 @@ class SHAC:
 
     def fit(self, window: Window) -> dict[str, float]:
         """Take ``critic_epochs`` × ``critic_minibatches`` steps towards the window's targets, then move the target critic."""
-        config, running = self.config, window.running
+        config, running, replicas = self.config, window.running, self.law.replicas
         seen, rewards = window.critic_observations.detach(), window.rewards.detach()
         values = self.value(seen)
-        targets = value_targets(rewards, values, window.terminated, window.truncated, config.discount, config.trace)[running]
-        self.critic_normalizer.update(seen[:-1][running])
-        self.renormalize(targets.unsqueeze(1))
-        inputs = self.critic_normalizer(seen[:-1][running])
-        wanted = ((targets.unsqueeze(1) - self.return_normalizer.mean) / self.return_normalizer.std).squeeze(1)
+        targets = value_targets(rewards, values, window.terminated, window.truncated, config.discount, config.trace)
+        visited, returns = shares(seen[:-1], replicas, running), shares(targets.unsqueeze(2), replicas, running)
+        self.critic_normalizer.update(*visited)
+        self.renormalize(*returns)
+        inputs = self.by_replica(self.critic_normalizer, padded(visited))
+        wanted = self.by_replica(self.return_normalizer.standardized, padded(returns))
         losses = []
         for _ in range(config.critic_epochs):
-            order = torch.randperm(len(wanted), generator=self.generator, device=self.device)
-            losses += [self.fit_to(inputs[chosen], wanted[chosen]) for chosen in order.chunk(config.critic_minibatches)]
+            for chosen in self.minibatches([len(part) for part in returns]):
+                rows = chosen.clamp(min=0)
+                losses.append(self.fit_to(inputs[self.each, rows], wanted[self.each, rows], chosen >= 0))
         loss = torch.stack(losses).mean().item()
         if not math.isfinite(loss):
             raise NotFinite("value loss", window)
         with torch.no_grad():
             torch._foreach_lerp_(list(self.target.parameters()), list(self.critic.parameters()), config.target_rate)
-        return {"value_loss": loss, "value": targets.mean().item()}
+        return {"value_loss": loss, "value": torch.cat(returns).mean().item()}
+
+    def by_replica(self, function: Callable[[Tensor], Tensor], rows: Tensor) -> Tensor:
+        """``function`` of rows of environments, for as many of each replica: ``[replicas, rows, …]``."""
+        return function(rows.flatten(0, 1)).view(*rows.shape[:2], -1)
+
+    def minibatches(self, counts: Sequence[int]) -> Iterator[Tensor]:
+        """All of so many rows of every replica once, in random order: ``[replicas, rows]``, −1 where a replica has fewer than another."""
+        parts = [order.chunk(self.config.critic_minibatches) for order in self.generator.orders(counts)]
+        nothing = torch.zeros(0, dtype=torch.int64, device=self.device)
+        for chosen in itertools.zip_longest(*parts, fillvalue=nothing):
+            yield padded(chosen, -1)
 
     @torch.no_grad()
-    def renormalize(self, targets: Tensor) -> None:
+    def renormalize(self, *targets: Tensor) -> None:
         """Take in new returns, and keep every value as it is (van Hasselt et al. 2016, arXiv 1602.07714):
 
             W' = W σ/σ',  b' = (σ b + μ − μ')/σ'
@@ -360,21 +387,22 @@ class SHAC:
         for the last layer of both critics. Otherwise the target would move with the mean, the mean follow it, and both run away.
         """
         mean, std = self.return_normalizer.mean.clone(), self.return_normalizer.std
-        self.return_normalizer.update(targets)
+        self.return_normalizer.update(*targets)
         for critic in (self.critic, self.target):
             last = critic[-1]
-            assert isinstance(last, nn.Linear)
-            last.weight.mul_(std / self.return_normalizer.std)
+            assert isinstance(last, (nn.Linear, ReplicatedLinear))
+            last.weight.mul_((std / self.return_normalizer.std).unsqueeze(-1))
             last.bias.mul_(std).add_(mean - self.return_normalizer.mean).div_(self.return_normalizer.std)
 
-    def fit_to(self, inputs: Tensor, wanted: Tensor) -> Tensor:
-        """One step of the critic; returns its loss."""
-        loss = 0.5 * (self.critic(inputs).squeeze(1) - wanted).square().mean()
+    def fit_to(self, inputs: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
+        """One step of the critic on the rows that are ``counted`` ``[replicas, rows]``; returns the loss of a replica."""
+        errors = (self.by_replica(self.critic, inputs) - wanted).square().squeeze(2) * counted
+        loss = 0.5 * (errors.sum(1) / counted.sum(1).clamp(min=1)).sum()
         self.critic_optimizer.zero_grad()
         loss.backward()
-        clip_gradient(list(self.critic.parameters()), 1.0)
+        clip_gradient(list(self.critic.parameters()), 1.0, self.law.replicas)
         self.critic_optimizer.step()
-        return loss.detach()
+        return loss.detach() / self.law.replicas
 
     # --- saving ---
 

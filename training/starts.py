@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,46 +11,92 @@ from torch import Tensor
 
 from sim.fused.kernel import spacing
 from sim.fused.structure import flatten, unflatten
+from sim.random_numbers import as_seeds
 from tasks.task import Signals, Start
 
 DRAWN = 1024  # at a time; so that the first episodes of a seed are the same for any smaller number of environments
 
 
+class Stack:
+    """Starts from one seed, drawn many at a time, each handed out once.
+
+    Args:
+        sample: draws so many starts from the generator.
+        size: how many to draw at a time.
+        seed: of the generator.
+    """
+
+    def __init__(self, sample: Callable[[int, torch.Generator], Start], size: int, seed: int, device: torch.device | str) -> None:
+        self.sample, self.size = sample, size
+        self.generator = torch.Generator(device)
+        self.restart(seed)
+
+    def restart(self, seed: int) -> None:
+        """Draw from ``seed`` on."""
+        self.generator.manual_seed(seed)
+        self.draw()
+
+    def draw(self) -> None:
+        """Draw a new stack ``[starts, numbers]``."""
+        self.before = self.generator.get_state()
+        leaves: list[Any] = []
+        with torch.no_grad():
+            self.structure = flatten(tuple(self.sample(self.size, self.generator)), leaves)
+        self.shapes = [None if leaf is None else leaf.shape[1:] for leaf in leaves]
+        self.rows = torch.cat([leaf.flatten(1) for leaf in leaves if leaf is not None], dim=1)
+        self.used = 0
+
+    def take(self, count: int) -> Tensor:
+        """The next so many starts ``[count, numbers]``."""
+        if self.used + count > len(self.rows):
+            self.draw()
+        self.used += count
+        return self.rows[self.used - count : self.used]
+
+    def load(self, before: Tensor, used: int) -> None:
+        """Draw the stack again that was drawn at this state of the generator, of which so many were used."""
+        self.generator.set_state(before)
+        self.draw()
+        self.used = used
+
+
 class Starts:
-    """A stack of starts, and the one that each environment took last.
+    """The start that each environment took last, from a stack for each seed.
 
     Args:
         sample: draws so many starts from the generator.
         num_envs: environments.
-        seed: of the generator.
+        seed: of the generator. Several share out the environments, and begin in each what they would if it were alone.
 
     Attributes:
         current: of every environment. `renew` changes it in place while gradients are off.
     """
 
     def __init__(
-        self, sample: Callable[[int, torch.Generator], Start], num_envs: int, seed: int, device: torch.device | str = "cpu"
+        self,
+        sample: Callable[[int, torch.Generator], Start],
+        num_envs: int,
+        seed: int | Sequence[int],
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.sample, self.num_envs = sample, num_envs
+        self.num_envs = num_envs
         self.current: Start
-        self.generator = torch.Generator(device)
-        self.restart(seed)
-        self._place(torch.empty(self.stack.shape[1], spacing(num_envs), device=device)[:, :num_envs])
+        seeds = as_seeds(seed)
+        self.stacks = [Stack(sample, max(num_envs // len(seeds), DRAWN), each, device) for each in seeds]
+        self._place(torch.empty(self.stacks[0].rows.shape[1], spacing(num_envs), device=device)[:, :num_envs])
 
-    def restart(self, seed: int) -> None:
+    def restart(self, seed: int | Sequence[int]) -> None:
         """Draw from ``seed`` on."""
-        self.generator.manual_seed(seed)
-        self._draw()
+        for stack, each in zip(self.stacks, as_seeds(seed), strict=True):
+            stack.restart(each)
 
     def renew(self, mask: Tensor) -> int:
         """Take a new start where ``mask`` ``[num_envs]`` is set; returns how many."""
         chosen = mask.nonzero().flatten()
         count = len(chosen)
         if count:
-            if self.used + count > len(self.stack):
-                self._draw()
-            taken = self.stack[self.used : self.used + count].t()
-            self.used += count
+            counts = [count] if len(self.stacks) == 1 else mask.view(len(self.stacks), -1).sum(1).tolist()
+            taken = torch.cat([stack.take(each) for stack, each in zip(self.stacks, counts, strict=True) if each]).t()
             if torch.is_grad_enabled():
                 self._place(self.values.index_copy(1, chosen, taken))
             else:
@@ -64,31 +110,22 @@ class Starts:
             for name, value in values.items():
                 self.current.command[name].copy_(value)
 
-    def _draw(self) -> None:
-        """Draw a new stack ``[starts, numbers]``."""
-        self.before = self.generator.get_state()
-        leaves: list[Any] = []
-        with torch.no_grad():
-            self.structure = flatten(tuple(self.sample(max(self.num_envs, DRAWN), self.generator)), leaves)
-        self.shapes = [None if leaf is None else leaf.shape[1:] for leaf in leaves]
-        self.stack = torch.cat([leaf.flatten(1) for leaf in leaves if leaf is not None], dim=1)
-        self.used = 0
-
     def _place(self, values: Tensor) -> None:
         """Use ``values`` ``[numbers, num_envs]`` as the current starts."""
         self.values = values
-        sizes = [0 if shape is None else math.prod(shape) for shape in self.shapes]
-        parts = zip(self.shapes, values.t().split(sizes, dim=1), strict=True)
+        stack = self.stacks[0]
+        sizes = [0 if shape is None else math.prod(shape) for shape in stack.shapes]
+        parts = zip(stack.shapes, values.t().split(sizes, dim=1), strict=True)
         leaves = [None if shape is None else part if len(shape) == 1 else part.unflatten(1, shape) for shape, part in parts]
-        self.current = Start(*unflatten(self.structure, iter(leaves)))
+        self.current = Start(*unflatten(stack.structure, iter(leaves)))
 
     def state_dict(self) -> dict[str, Any]:
-        """Everything needed to continue bit for bit; the stack is drawn again."""
-        return {"generator": self.before, "used": self.used, "values": self.values}
+        """Everything needed to continue bit for bit; the stacks are drawn again."""
+        first, *others = [{"generator": stack.before, "used": stack.used} for stack in self.stacks]
+        return first | {"values": self.values} | ({"others": others} if others else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
-        self.generator.set_state(state["generator"])
-        self._draw()
-        self.used = state["used"]
+        for stack, saved in zip(self.stacks, [state, *state.get("others", [])], strict=True):
+            stack.load(saved["generator"], saved["used"])
         self.values.copy_(state["values"])

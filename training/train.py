@@ -6,7 +6,7 @@ import dataclasses
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,7 @@ class Run:
         self.task = make_task(config)
         self.law = LearnedLaw(self.task, config.actor, config.safeguard).to(config.device)
         environment = make_environment(config, self.task, config.num_envs, config.seed)
-        self.algorithm = make_algorithm(config, self.law, environment)
+        self.algorithm = make_algorithm(config, self.law, environment, config.seed)
         checked = make_environment(config, self.task, config.check_episodes, config.seed + CHECK_SEED)
         self.examine = Examination(Pilot(self.law), checked, config.seed + CHECK_SEED)
         self.best: dict[str, Any] | None = None
@@ -207,8 +207,8 @@ def finish_iteration_on_interrupt(run: Run) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int) -> Environment:
-    """Environments on the training distribution; the algorithm resets them."""
+def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int | Sequence[int]) -> Environment:
+    """Environments on the training distribution; the algorithm resets them. Several seeds share them out."""
     simulator = make_simulator(config.sim, task, num_envs, config.device, config.physics_dt)
     return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from robots.description import Limits, Robot
 from robots.signals import Actuation, Command, Sensor
+from safety.safeguards.safeguard import Guarded, Safeguard
 from sim.simulator import Simulator
 from tasks.task import Memory, Signals, Start, Suite, Task, Transition
 
@@ -154,6 +155,28 @@ class Reach(Task):
     def privileged_observation(self, state: Signals, parameters: Signals, command: Signals) -> Tensor:
         """Noise-free error and velocity."""
         return torch.cat([command["goal"] - state["position"], state["velocity"]], dim=1)
+
+
+class Brake(Safeguard):
+    """Keeps |v + a dt| ≤ 0.5 m/s where the force can; the action nearest to the one asked."""
+
+    def forward(self, state: Tensor, action: Tensor) -> Guarded:
+        """State is the velocity ``[n, 1]``."""
+        low, high = (-0.5 - state) / 0.1, (0.5 - state) / 0.1
+        safe = torch.minimum(torch.maximum(action, low), high).clamp(-1.0, 1.0)
+        distance = 0.5 - (state + 0.1 * safe).abs()
+        return Guarded(safe, distance, (distance >= -1e-6).to(action.dtype), (safe - action).abs())
+
+
+class SlowReach(Reach):
+    """`Reach` with a safeguard that keeps it slow."""
+
+    name = "slow_reach"
+    safeguards: ClassVar = {"brake": lambda task: Brake()}
+
+    def guarded_state(self, sensors: Signals, command: Signals, memory: Memory) -> Tensor:
+        """The velocity."""
+        return sensors["velocity"]
 
 
 class Recall(Reach):

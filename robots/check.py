@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from itertools import pairwise
 
-from robots.description import ArticulatedRobot, Battery, Joint, JointActuator, LearnedActuator, Quadrotor, Robot
+from robots.description import ArticulatedRobot, Battery, EquationRobot, Joint, JointActuator, LearnedActuator, Quadrotor, Robot
 from robots.signals import Actuation, Signal
 
 
 def problems(robot: Robot) -> list[str]:
     """Everything that is wrong with a description, one line each; empty for a good one."""
-    found = [] if robot.model.is_file() else [f"there is no model file {robot.model}"]
+    found = [] if robot.model is None or robot.model.is_file() else [f"there is no model file {robot.model}"]
     found += [f"{name} is {value}, must be positive and finite" for name, value in _positive(robot) if not 0 < value < math.inf]
     found += [] if robot.source else ["source is empty: say where the numbers come from"]
     found += _signals("sensor", robot.sensors)
@@ -25,6 +25,10 @@ def problems(robot: Robot) -> list[str]:
         found += _quadrotor(robot)
     if isinstance(robot, ArticulatedRobot):
         found += _joints(robot)
+    if isinstance(robot, EquationRobot):
+        found += _equation(robot)
+    elif robot.model is None:
+        found.append("there is no model file; only an EquationRobot does without")
     return found
 
 
@@ -137,6 +141,21 @@ def _learned(joint: Joint, actuator: LearnedActuator) -> list[str]:
     if actuator.lag_s:
         found.append(f"joint {joint.name}: a network knows the drive's lag; leave lag_s at 0")
     return found
+
+
+def _equation(robot: EquationRobot) -> list[str]:
+    """States and surroundings are sensors, of the widths that are given."""
+    sizes = {sensor.name: sensor.size for sensor in robot.sensors}
+    found = [f"{name} is no sensor; those are: {', '.join(sizes)}" for name in (*robot.states, *robot.surroundings) if name not in sizes]
+    width = sum(sizes.get(name, 0) for name in robot.states)
+    if len(robot.state_box) != width or not all(0 < value < math.inf for value in robot.state_box):
+        found.append(f"state_box is {robot.state_box}; give {width} positive numbers, one a state")
+    if not all(0 <= value < math.inf for value in robot.disturbance):
+        found.append(f"disturbance is {robot.disturbance}; give half-widths, not negative")
+    for name, values in robot.surroundings.items():
+        if len(values) != sizes.get(name, len(values)):
+            found.append(f"surroundings: {name} has {len(values)} values for {sizes[name]} channels")
+    return found + ([] if 0 < robot.step_s < math.inf else [f"step_s is {robot.step_s}, must be positive and finite"])
 
 
 def _repeated(names: list[str]) -> list[str]:

@@ -40,7 +40,7 @@ class Robot:
 
     Attributes:
         name: registry name.
-        model: MJCF file.
+        model: MJCF file; None where equations of motion say it all.
         source: where the numbers come from.
         mass_kg: total mass.
         sensors: everything the robot can measure.
@@ -49,7 +49,7 @@ class Robot:
     """
 
     name: str
-    model: Path
+    model: Path | None = None
     source: str
     mass_kg: float
     sensors: tuple[Sensor, ...]
@@ -142,6 +142,7 @@ class ArticulatedRobot(Robot):
         latency_s: time from a command's arrival to its effect.
     """
 
+    model: Path
     joints: tuple[Joint, ...]
     actuators: tuple[JointActuator, ...] = ()
     stand: tuple[float, ...] = ()
@@ -225,6 +226,7 @@ class Quadrotor(Robot):
         battery: None for a supply that never sags.
     """
 
+    model: Path
     inertia_kg_m2: tuple[float, float, float]
     rotors: tuple[Rotor, ...]
     thrust_curve_n: tuple[float, float, float]
@@ -256,3 +258,24 @@ class Quadrotor(Robot):
     def thrust_to_weight(self) -> float:
         """Largest total thrust over weight."""
         return len(self.rotors) * self.thrust_max_n / (self.mass_kg * GRAVITY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EquationRobot(Robot):
+    """A robot given by a discrete-time equation of motion x⁺ = f(x, u, w), exactly as published, instead of a model file.
+
+    Subclasses say what f is, and have its constants; `sim.equations` steps it. Input u is the actuation, within its limits.
+
+    Attributes:
+        states: sensors that x consists of, in order.
+        surroundings: sensors of what stands still around the robot for an episode, with its value unless an episode has another.
+        state_box: the published |x| ≤ state_box; nothing keeps x inside.
+        disturbance: |w| ≤ disturbance, in the units of the equation.
+        step_s: from x to x⁺ [s].
+    """
+
+    states: tuple[str, ...]
+    surroundings: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    state_box: tuple[float, ...]
+    disturbance: tuple[float, ...]
+    step_s: float

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from robots.description import Quadrotor, Robot
+from robots.description import EquationRobot, Quadrotor, Robot
 from robots.errors import unknown
 from sim.simulator import Simulator
 from tasks.task import Task
 
 SIMULATORS = {
-    "torch": "sim.quadrotor:QuadrotorSimulator",
+    "torch": "sim.torch_engines:torch",
     "mujoco_cpu": "sim.mujoco_cpu.simulator:MujocoCpuSimulator",
     "mujoco_warp": "sim.mujoco_warp.simulator:MujocoWarpSimulator",
     "isaac": "sim.isaac.simulator:isaac",
@@ -23,7 +23,7 @@ ON_CPU = {"mujoco_cpu"}  # runs nowhere else
 
 def engine_for(name: str, robot: Robot) -> str:
     """``name``, or the default engine for ``robot`` where that is `AUTO`."""
-    return name if name != AUTO else "torch" if isinstance(robot, Quadrotor) else "mujoco_cpu"
+    return name if name != AUTO else "torch" if isinstance(robot, (Quadrotor, EquationRobot)) else "mujoco_cpu"
 
 
 def engine_class(name: str) -> Any:

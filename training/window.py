@@ -28,6 +28,8 @@ class Window:
     def __init__(self, robot: Robot) -> None:
         if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
             raise TetherError("--viewer needs a display, and neither DISPLAY nor WAYLAND_DISPLAY is set; leave it out, or use --video FILE")
+        if robot.model is None:
+            raise TetherError(f"--viewer shows models, and {robot.name} has none; leave it out")
         import mujoco
 
         spec = mujoco.MjSpec.from_file(str(robot.model))

@@ -101,9 +101,10 @@ class OutsideBall(ActionSet):
 
     The seeker of Walter et al. 2025 (arXiv 2506.01665) has dt 0.1, |w| ≤ 0.05 and |u| ≤ 1.
 
+    State is x ``[n, k]``; with a ball that the state brings along, (x, o, R) ``[n, 2k + 1]``, all of which are known exactly.
+
     Args:
-        obstacle: o ``[k]``.
-        radius: R.
+        obstacle, radius: o ``[k]`` and R; None for a ball that comes with the state.
         dt: dt.
         disturbance: w_max ``[k]``.
         lower, upper: the input box ``[k]``, symmetric.
@@ -112,10 +113,20 @@ class OutsideBall(ActionSet):
     depth = 32  # roundings: k ≤ 3 squares, a root, divisions, three products of k terms
 
     def __init__(
-        self, obstacle: Any, radius: float, *, dt: float, disturbance: Any, lower: Any, upper: Any, dtype: torch.dtype = torch.float32
+        self,
+        obstacle: Any = None,
+        radius: float | None = None,
+        *,
+        dt: float,
+        disturbance: Any,
+        lower: Any,
+        upper: Any,
+        dtype: torch.dtype = torch.float32,
     ) -> None:
         super().__init__(lower, upper, dtype)
         noise = torch.as_tensor(disturbance, dtype=torch.float64)
+        if (obstacle is None) != (radius is None):
+            raise TetherError("give both obstacle and radius, or neither where the state brings them along")
         self.radius, self.dt, self.push = radius, dt, float(self.upper.min())
         if not bool((self.lower == -self.upper).all()):
             raise TetherError("the input box must be symmetric about zero; shift the action")
@@ -123,18 +134,26 @@ class OutsideBall(ActionSet):
             raise TetherError(
                 f"the disturbance can outrun the actions: dt · min(upper) = {dt * self.push:g} must exceed ‖w_max‖ = {noise.norm():g}"
             )
-        self.obstacle: Tensor
+        self.obstacle: Tensor | None
         self.noise: Tensor
-        self.register_buffer("obstacle", torch.as_tensor(obstacle, dtype=dtype))
+        self.register_buffer("obstacle", None if obstacle is None else torch.as_tensor(obstacle, dtype=dtype))
         self.register_buffer("noise", noise.to(dtype))
 
     def forward(self, state: Tensor) -> SafeActions:
         """−dt n·u ≤ ‖x − o‖ − R − |n|·w_max."""
-        apart = state - self.obstacle
+        position, obstacle, radius = self._parts(state)
+        apart = position - obstacle
         gap = apart.square().sum(1, keepdim=True).clamp(min=torch.finfo(state.dtype).eps ** 2).sqrt()
         outward = apart / gap
-        bounds = gap - self.radius - (outward.abs() * self.noise).sum(1, keepdim=True)
-        size = (state.abs() + self.obstacle.abs()).amax(1, keepdim=True) + self.radius + self.dt * self.upper.sum()
+        bounds = gap - radius - (outward.abs() * self.noise).sum(1, keepdim=True)
+        size = (position.abs() + obstacle.abs()).amax(1, keepdim=True) + abs(radius) + self.dt * self.upper.sum()
         margin = self.rounding(state, self.depth) * size.detach()
-        inside = (gap >= self.radius - margin).to(state.dtype)
+        inside = (gap >= radius - margin).to(state.dtype)
         return SafeActions(-self.dt * outward.unsqueeze(1), bounds, margin, self.push * outward, inside)
+
+    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+        """x, o and R, the ball's own or the state's."""
+        if self.obstacle is not None and self.radius is not None:
+            return state, self.obstacle, self.radius
+        position, obstacle, radius = state.split([self.size, self.size, 1], dim=1)
+        return position, obstacle, radius

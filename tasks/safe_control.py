@@ -50,7 +50,7 @@ class SafeControl(Task):
     task_memory_size = 0
     kind: ClassVar[type[EquationRobot]]
     settled: ClassVar[float]  # largest mean error of a success
-    lost = 1e3  # state boxes from the origin, from where numbers would soon overflow
+    lost = 1e4  # state boxes from the origin, from where numbers would soon overflow
 
     def __init__(self, robot: Robot | None = None) -> None:
         robot = self.published() if robot is None else robot

@@ -22,7 +22,7 @@ reward are ours: the ball is somewhere on the way, so that the straight line to 
 
 ## End
 
-*Terminated*: further than 10 km from the origin, or not finite. *Truncated*: after 400 steps (40 s).
+*Terminated*: further than 100 km from the origin, or not finite. *Truncated*: after 400 steps (40 s).
 *Success*: not terminated, and the mean distance over the last sixth below 0.20 m (the disturbance moves it by up to 0.07 m a step).
 `exits` are steps inside the ball.
 """
@@ -71,7 +71,7 @@ class Seek(SafeControl):
             "num_envs": 64,
             "iterations": 150,
             "actor": {"hidden": (64, 64), "activation": "elu"},
-            "shac": {"horizon": 40, "learning_rate": 5e-3, "betas": (0.7, 0.95), "critic_learning_rate": 5e-3},
+            "shac": {"horizon": 40, "discount": 0.98, "learning_rate": 5e-3, "halve_every": 80, "critic_learning_rate": 5e-3},
         },
         "ppo": {
             "num_envs": 64,

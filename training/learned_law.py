@@ -5,6 +5,7 @@ Memory is packed as [started, previous action as it was sent, task memory, recur
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -134,6 +135,12 @@ class LearnedLaw(ControlLaw):
             return output
         distance, feasible, intervention = guarded.distance, guarded.feasible, guarded.intervention
         return output._replace(safe_distance=distance, feasible=feasible, intervention=intervention, unguarded=action)
+
+    def unguarded(self) -> LearnedLaw:
+        """A copy that sends what its actor asks."""
+        law = copy.deepcopy(self)
+        law.safeguard, law.guard = SafeguardConfig(), None
+        return law
 
     @property
     def terms(self) -> SafeguardTerms | None:

@@ -29,6 +29,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--video", type=Path, metavar="FILE", help="draw the first episodes to FILE: .png for a picture, .gif for an animation"
     )
+    parser.add_argument(
+        "--safeguard", choices=["on", "off"], default="on", help="off: send what the actor asks, not what its safeguard makes of it"
+    )
     options.seed(parser)
     options.device(parser)
 
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace) -> Result:
         device=args.device,
         observer=recorder,
         progress=True,
+        safeguard=args.safeguard == "on",
     )
     print(report(result))
     if recorder is not None:
@@ -72,6 +76,8 @@ def _transfer(args: argparse.Namespace) -> Result:
     from robots.errors import TetherError
     from training import transfer
 
+    if args.safeguard == "off":
+        raise TetherError("--safeguard off flies one policy on one engine; name one of each")
     if args.video is not None:
         raise TetherError("--video draws one policy on one engine; name one of each, or leave --video out")
     settings = {"suite": args.suite, "episodes": args.episodes, "seed": args.seed, "progress": True}
@@ -86,6 +92,7 @@ def report(result: dict[str, Any]) -> str:
     rows = [
         ("success", f"{result['success_rate']:.1%}   95 % interval {low:.1%} … {high:.1%}   {result['episodes']} episodes"),
         ("suite", f"{result['task']} {result['suite']} ({result['suite_digest']}), seed {result['seed']}, engine {result['engine']}"),
+        *([("safeguard", result["safeguard"])] if "safeguard" in result else []),
         ("crashes", f"{result['crashes']}"),
         ("violations", f"{result['violations']} control steps outside the envelope"),
         ("return", "{:.1f}   95 % interval {:.1f} … {:.1f}".format(result["return_mean"], *result["return_interval"])),

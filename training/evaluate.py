@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from deploy.policy import Policy
+from deploy.policy.policy import PolicyOutput
 from robots import registry
 from robots.description import Limits
 from robots.errors import TetherError
@@ -74,6 +75,7 @@ def evaluate(
     device: str = "cpu",
     observer: Observer | None = None,
     progress: bool = False,
+    safeguard: bool = True,
 ) -> dict[str, Any]:
     """Fly ``episodes`` episodes of ``suite`` and summarise them.
 
@@ -86,10 +88,14 @@ def evaluate(
         device: of the simulator; the policy runs on its own provider.
         observer: sees the first batch.
         progress: show a progress bar.
+        safeguard: send what it made of the actor's actions; without, what the actor asked, for comparison.
 
     Raises:
-        TetherError: for an unknown suite or simulator, and a policy that does not fit the installed robot and task.
+        TetherError: for an unknown suite or simulator, a policy that does not fit the installed robot and task, and one without a safeguard
+            that is to fly without.
     """
+    if not safeguard and policy.contract.safeguard is None:
+        raise TetherError(f"{policy.path} has no safeguard to switch off; leave --safeguard off out")
     if episodes < 1:
         raise TetherError(f"{episodes} episodes cannot be judged; fly at least one")
     task = task_of(policy)
@@ -101,10 +107,12 @@ def evaluate(
         for index, count in enumerate(_batches(episodes)):
             engine = make_simulator(simulator, task, count, device)
             environment = Environment(task, engine, suite=chosen, seed=evaluation_seed(seed, index), auto_reset=False)
-            flights.append(fly(policy, environment, observer if index == 0 else None, bar))
+            flights.append(fly(policy, environment, observer if index == 0 else None, bar, safeguard))
     summary = summarise(flights, seed)
     where = {"judged": task.judged_part, "suite": suite, "suite_digest": chosen.digest(), "seed": seed}
     where["engine"] = engine_for(simulator, task.robot)
+    if policy.contract.safeguard is not None:
+        where["safeguard"] = policy.contract.safeguard.name if safeguard else "off"
     return {"policy": str(policy.path), "policy_digest": policy.digest, "robot": task.robot.name, "task": task.name} | where | summary
 
 
@@ -125,7 +133,7 @@ def task_of(policy: Policy) -> Task:
 
 @one_thread()
 @torch.no_grad()
-def fly(policy: Policy, environment: Environment, observer: Observer | None = None, bar: Any = None) -> Flights:
+def fly(policy: Policy, environment: Environment, observer: Observer | None = None, bar: Any = None, safeguard: bool = True) -> Flights:
     """One episode in every environment, from reset to the end; ``bar`` advances by one a step."""
     task, count = environment.task, environment.num_envs
     sensors, command = environment.reset()
@@ -137,6 +145,8 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
     for _ in range(environment.episode_steps):
         state = environment.simulator.privileged() if observer else {}
         output = policy.step(_numpy(sensors), _numpy(command), memory)
+        if not safeguard:
+            output = _without_safeguard(output, environment, memory)
         memory = output.memory
         finite = np.all([np.isfinite(value).all(1) for value in output.actuation.values()], axis=0)
         actuation = {name: _executable(value, finite).to(environment.device) for name, value in output.actuation.items()}
@@ -150,7 +160,8 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
             violated[name] += alive & outside
         errors.append(step.tracking_error.cpu().numpy())
-        for name, value in step.measures.items():
+        guard = _said(output) if policy.contract.safeguard else {}
+        for name, value in (step.measures | guard).items():
             measured.setdefault(name, []).append(value.cpu().numpy())
         alive = alive & finite & ~step.terminated.cpu().numpy()
         if bar is not None:
@@ -160,6 +171,20 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
     lived = np.stack(history)
     measures = {name: _measured(task, np.stack(values), lived) for name, values in measured.items()}
     return Flights(tracking.numpy(), task.judged(tracking).numpy(), returns, success, ~alive, violated, lived, measures)
+
+
+def _said(output: PolicyOutput) -> dict[str, Tensor]:
+    """What the safeguard says of its step, as measures ``[num_envs]``."""
+    changed, kept = output.intervention[:, 0], output.feasible[:, 0]
+    return {"intervention": torch.from_numpy(changed), "infeasible": torch.from_numpy(1.0 - kept)}
+
+
+def _without_safeguard(output: PolicyOutput, environment: Environment, memory: np.ndarray) -> PolicyOutput:
+    """What the same law would have given without its safeguard: the actor's action is sent, and remembered."""
+    task, action = environment.task, output.unguarded
+    remembered = output.memory.copy()
+    remembered[:, 1 : 1 + action.shape[1]] = action  # see training.control_law.split_memory
+    return output._replace(actuation=_numpy(task.actuate(torch.from_numpy(action))), memory=remembered)
 
 
 def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,11 @@ contacts. A trot clock shapes the gait; it stands still while nothing is asked.
 
 Joint position target − stand, over 0.4 rad (hips) or 0.7 rad (thighs and calves), held within the joints' ranges.
 
+Safeguard `joint_viability`: targets that stay within the joints' ranges, move no faster than the joints can, and can always be stopped in
+time, in two control periods from full speed (`safety.safeguards.joints`). It judges by the targets sent before, and promises nothing of
+the joints themselves, which follow them with an error that is larger under load: `joints_beyond` counts the steps in which one is out of
+its range.
+
 ## Task memory (61)
 
 The trot's phase in 0…1, joint positions and velocities of the two steps before (as observed), the action before the last.
@@ -63,6 +68,7 @@ from robots.description import LeggedRobot, Robot
 from robots.errors import TetherError
 from robots.go2 import go2
 from robots.signals import Command
+from safety.safeguards import JointLimits, Safeguard, Scaled
 from tasks.draw import Draw
 from tasks.go2_suites import FULL, IDLE, NOMINAL, TRAINING, UNSEEN, VelocitySuite
 from tasks.rotation import from_yaw_tilt, rotation_matrix, to_body
@@ -101,6 +107,7 @@ class Go2Velocity(Task):
     suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, UNSEEN, IDLE)}
     training_suite = TRAINING
     push_every_s = 4.0
+    safeguards: ClassVar = {"joint_viability": lambda task: task.joint_viability()}
     presets: ClassVar = {
         "ppo": {
             "physics_dt": 0.01,
@@ -137,6 +144,7 @@ class Go2Velocity(Task):
     start_height_m = 0.35
     sole_m = 0.022  # below the centre of a foot
     idle_below = 0.1  # m/s or rad/s
+    braking_steps = 2  # in which the joint_viability safeguard stops a target from the joint's full speed
     fall_tilt_rad = math.radians(70.0)
 
     def __init__(self, robot: Robot | None = None) -> None:
@@ -181,6 +189,20 @@ class Go2Velocity(Task):
         target = action.new_tensor(self.robot.stand) + action * action.new_tensor(self.reach_rad)
         lower, upper = ([getattr(joint, side) for joint in self.robot.joints] for side in ("lower", "upper"))
         return {TARGET: torch.minimum(torch.maximum(target, action.new_tensor(lower)), action.new_tensor(upper))}
+
+    def joint_viability(self) -> Safeguard:
+        """See the module's docstring."""
+        joints = self.robot.joints
+        lower, upper, speed = (torch.tensor([getattr(joint, name) for joint in joints]) for name in ("lower", "upper", "speed"))
+        period = 1.0 / self.rate_hz
+        limits = JointLimits(lower, upper, speed, speed / (self.braking_steps * period), period, command="position")
+        return Scaled(limits, self.robot.stand, self.reach_rad)
+
+    def guarded_state(self, sensors: Signals, command: Signals, memory: Memory) -> Tensor:
+        """The target that was sent last and its velocity, of the joints ``[batch, 24]``."""
+        reach, before = memory.action.new_tensor(self.reach_rad), memory.task[:, -12:]
+        target = memory.action.new_tensor(self.robot.stand) + reach * memory.action
+        return torch.cat([target, reach * (memory.action - before) * self.rate_hz], dim=1)
 
     def moving(self, command: Signals) -> Tensor:
         """Whether anything is asked, bool ``[batch]``."""
@@ -263,7 +285,13 @@ class Go2Velocity(Task):
             "foot_impact_n": force_up(state).amax(1),
             "feet_on_ground": torch.where(state[CONTACTS], 1.0, 0.0).sum(1),
             "foot_slip_m_s": torch.where(state[CONTACTS], foot_speed(state), 0.0).amax(1),
+            "joints_beyond": self.beyond(state[JOINTS]),
         }
+
+    def beyond(self, joints: Tensor) -> Tensor:
+        """1 where any joint is out of its range ``[num_envs]``."""
+        lower, upper = (joints.new_tensor([getattr(joint, side) for joint in self.robot.joints]) for side in ("lower", "upper"))
+        return torch.where((joints < lower) | (joints > upper), 1.0, 0.0).amax(1)
 
     def judged(self, tracking_errors: Tensor) -> Tensor:
         """All but the second after a push or a new command."""

@@ -8,6 +8,7 @@ from safety.safeguards.models import ControlAffine, Pendulum, PlanarQuadrotor, S
 from safety.safeguards.projection import Projection
 from safety.safeguards.ray_mask import RayMask
 from safety.safeguards.safeguard import Guarded, Safeguard, regularisation
+from safety.safeguards.scaled import Scaled
 
 __all__ = [
     "ActionSet",
@@ -25,6 +26,7 @@ __all__ = [
     "RayMask",
     "SafeActions",
     "Safeguard",
+    "Scaled",
     "SecondOrder",
     "regularisation",
 ]

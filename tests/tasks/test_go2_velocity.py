@@ -14,6 +14,8 @@ from tasks.go2_suites import FULL, TRAINING
 from tasks.go2_velocity import CONTACTS, FORCES, JOINTS, MOTIONS, ORIENTATION, RATES, SPEEDS, TARGET, TURN, VELOCITY, WALK, Go2Velocity
 from tasks.task import Memory, Start, Transition
 from training.environment import Environment
+from training.guard import SafeguardConfig
+from training.learned_law import LearnedLaw
 from training.simulators import make_simulator
 
 STILL = {WALK: torch.zeros(1, 2), TURN: torch.zeros(1, 1)}
@@ -155,3 +157,27 @@ def test_pushes_come_every_four_seconds(task: Go2Velocity) -> None:
 def test_only_four_legs_walk() -> None:
     with pytest.raises(TetherError, match="four legs"):
         Go2Velocity(robot("crazyflie"))
+
+
+def test_the_safeguard_keeps_targets_stoppable_within_the_joints_ranges() -> None:
+    """Wild actions: targets stay in range, no faster than the joints, and from every one of them a stop in range is possible."""
+    task = Go2Velocity()
+    law = LearnedLaw(task, safeguard=SafeguardConfig("joint_viability"))
+    lower, upper, speed = (torch.tensor([getattr(joint, name) for joint in task.robot.joints]) for name in ("lower", "upper", "speed"))
+    generator = torch.Generator().manual_seed(0)
+    sensors = {name: torch.zeros(64, task.robot.sensor(name).size) for name in task.sensors}
+    sensors["orientation_base_in_world"][:, 0] = 1.0
+    command = {each.name: torch.zeros(64, each.size) for each in task.commands}
+    memory, before = law.initial_memory(64), torch.tensor(task.robot.stand).expand(64, -1)
+    assert law.guard is not None
+    for step in range(200):
+        percept = law.perceive(sensors, command, memory)
+        wanted = torch.randn(64, 12, generator=generator) if step % 40 < 20 else torch.ones(64, 12) * (-1.0) ** (step // 40)
+        wanted = wanted.clamp(-1.0, 1.0)
+        output = law.act(percept, wanted, percept.recurrent, law.guard(percept.guarded_state, wanted))
+        target, memory = output.actuation["joint_position_target"], output.memory
+        assert (output.feasible == 1.0).all()
+        assert ((target >= lower - 1e-6) & (target <= upper + 1e-6)).all()
+        assert ((target - before).abs() * task.rate_hz <= speed * (1.0 + 1e-4)).all()
+        before = target
+    assert (output.intervention >= 0.0).all()

@@ -66,7 +66,9 @@ def test_without_its_safeguard_it_flies_as_the_law_without_one(policy: Policy) -
         expected = law(sensors, command, memory)
     given = {name: value.numpy() for name, value in sensors.items()}
     output = policy.step(given, {}, memory.numpy())
-    np.testing.assert_allclose(task.actuate(torch.from_numpy(output.unguarded))["joint_torque"], expected.actuation["joint_torque"], atol=1e-6)
+    np.testing.assert_allclose(
+        task.actuate(torch.from_numpy(output.unguarded))["joint_torque"], expected.actuation["joint_torque"], atol=1e-6
+    )
 
 
 def test_the_contract_tells_what_is_promised(policy: Policy) -> None:

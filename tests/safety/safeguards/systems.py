@@ -26,6 +26,7 @@ from safety.safeguards import (
     Projection,
     RayMask,
     Safeguard,
+    Scaled,
     SecondOrder,
 )
 from safety.safeguards.action_set import SafeActions
@@ -141,6 +142,7 @@ def every_safeguard(dtype: torch.dtype = torch.float64) -> dict[str, tuple[Safeg
         "outer loop": (RayMask(outer_loop(dtype)), 3, 3),
         "joint velocities": (joints("velocity", dtype), 6, 3),
         "joint positions": (joints("position", dtype), 6, 3),
+        "joint positions, scaled": (Scaled(joints("position", dtype), [0.1, 0.0, -0.1], [0.5, 0.7, 1.0], dtype), 6, 3),
     }
 
 

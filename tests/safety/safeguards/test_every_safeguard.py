@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety.safeguards import CertifiedActions, Guarded, JointLimits, OuterLoop, OutsideBall, Projection, RayMask, Safeguard
+from safety.safeguards import CertifiedActions, Guarded, JointLimits, OuterLoop, OutsideBall, Projection, RayMask, Safeguard, Scaled
 from safety.safeguards.within import PolytopeSafeguard
 from sim.fused.fuse import Fused
 from tests.safety.safeguards.systems import certified, every_safeguard, in_onnx, joints, states_in
@@ -23,6 +23,8 @@ def states_for(safeguard: Safeguard, n: int, seed: int = 0) -> Tensor:
     def uniform(k: int) -> Tensor:
         return 2.0 * torch.rand(n, k, generator=generator, dtype=torch.float64) - 1.0
 
+    if isinstance(safeguard, Scaled):
+        return states_for(safeguard.safeguard, n, seed)
     if isinstance(safeguard, JointLimits):
         middle, half = 0.5 * (safeguard.high + safeguard.low).double(), 0.5 * (safeguard.high - safeguard.low).double()
         position = middle + half * (1.2 * uniform(len(middle))).clamp(-1.0, 1.0)

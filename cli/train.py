@@ -20,7 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument("task", nargs="?", metavar="TASK", help="what to train; see tether list")
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="change the task's preset, for example ppo.learning_rate=1e-3")
-    parser.add_argument("--algorithm", help="how: ppo, shac or bptt (default: ppo)")
+    parser.add_argument("--algorithm", help="how: ppo, shac, bptt or sac (default: ppo)")
     parser.add_argument("--num-envs", type=int, metavar="N", help="environments side by side (default: the task's)")
     parser.add_argument("--sim", metavar="ENGINE", help="simulator (default: torch)")
     parser.add_argument("--robot", metavar="NAME", help="robot (default: the task's)")

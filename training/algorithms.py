@@ -10,6 +10,7 @@ from training.environment import Environment
 from training.episodes import EpisodeStatistics
 from training.learned_law import LearnedLaw
 from training.ppo import PPO
+from training.sac import SAC
 from training.shac import BPTT, SHAC
 
 
@@ -37,7 +38,7 @@ class Kind(NamedTuple):
     section: str
 
 
-ALGORITHMS = {"ppo": Kind(PPO, "ppo"), "shac": Kind(SHAC, "shac"), "bptt": Kind(BPTT, "shac")}
+ALGORITHMS = {"ppo": Kind(PPO, "ppo"), "shac": Kind(SHAC, "shac"), "bptt": Kind(BPTT, "shac"), "sac": Kind(SAC, "sac")}
 
 
 def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environment, seed: int | Sequence[int]) -> Algorithm:

@@ -15,11 +15,12 @@ from tasks.task import Task
 from training.guard import SafeguardConfig
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
+from training.sac import SACConfig
 from training.shac import SHACConfig
 
 SEEDS = 1 << 30  # training's; evaluation's have bit 31 set (`training.evaluate.SEED_NAMESPACE`), so neither ever draws what the other did
 
-AlgorithmName = Literal["ppo", "shac", "bptt"]  # training.algorithms has what they are
+AlgorithmName = Literal["ppo", "shac", "bptt", "sac"]  # training.algorithms has what they are
 ALGORITHMS: tuple[str, ...] = typing.get_args(AlgorithmName)
 
 
@@ -39,7 +40,7 @@ class TrainConfig:
         check_episodes: episodes of a check, drawn from the training distribution with seeds of their own; never evaluation's.
         stop_success: end early when a check reaches this success; above 1 for never.
         checkpoint_every: iterations between checkpoints.
-        ppo, shac: settings of the algorithms; shac's are bptt's too.
+        ppo, shac, sac: settings of the algorithms; shac's are bptt's too.
         actor: settings of the policy network.
         safeguard: what stands between it and the actuators.
     """
@@ -61,6 +62,7 @@ class TrainConfig:
     checkpoint_every: int = 25
     ppo: PPOConfig = field(default_factory=PPOConfig)
     shac: SHACConfig = field(default_factory=SHACConfig)
+    sac: SACConfig = field(default_factory=SACConfig)
     actor: ActorConfig = field(default_factory=ActorConfig)
     safeguard: SafeguardConfig = field(default_factory=SafeguardConfig)
 
@@ -91,7 +93,8 @@ def preset(task_name: str, algorithm: str = "ppo") -> TrainConfig:
         raise unknown("algorithm", algorithm, list(ALGORITHMS))
     task: type[Task] = registry.load(registry.TASKS, task_name)
     settings = {"algorithm": algorithm, **task.presets.get(algorithm, {})}
-    return changed(TrainConfig(task=task_name), settings, f"preset of {task_name}")
+    actor = ActorConfig(squash="tanh" if algorithm == "sac" else "clamp")
+    return changed(TrainConfig(task=task_name, actor=actor), settings, f"preset of {task_name}")
 
 
 def changed(config: Any, changes: Mapping[str, Any], where: str) -> Any:

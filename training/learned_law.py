@@ -1,4 +1,4 @@
-"""A learned control law: observe → running normaliser → network → clamped action → safeguard, if there is one → actuate.
+"""A learned control law: observe → running normaliser → network → bounded action → safeguard, if there is one → actuate.
 
 Memory is packed as [started, previous action as it was sent, task memory, recurrent state]; all zeros means episode start.
 """
@@ -37,6 +37,8 @@ class ActorConfig:
         memory: ``none``, or ``gru`` for a recurrent layer before the hidden ones.
         memory_size: width of the recurrent state.
         symmetric: treat left and right alike, exactly, on a task with a mirror; not with a recurrent layer.
+        squash: how the network's output becomes an action within −1…1: clamp, which has no gradient beyond, so that a saturated actor may
+            stay so; or tanh.
     """
 
     hidden: tuple[int, ...] = (64, 64)
@@ -44,6 +46,7 @@ class ActorConfig:
     memory: Literal["none", "gru"] = "none"
     memory_size: int = 64
     symmetric: bool = False
+    squash: Literal["clamp", "tanh"] = "clamp"
 
 
 class Percept(NamedTuple):
@@ -163,7 +166,10 @@ class LearnedLaw(ControlLaw):
 
 
 class Actor(nn.Module):
-    """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action."""
+    """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action.
+
+    `head` gives the action before `squash`, which for ``clamp`` changes nothing: the law clamps, after exploration noise.
+    """
 
     def __init__(
         self, observation_size: int, action_size: int, config: ActorConfig, mirror: Mirror | None = None, streams: Streams | None = None
@@ -174,13 +180,14 @@ class Actor(nn.Module):
         size = self.recurrent_size or observation_size
         head = perceptron(size, config.hidden, action_size, config.activation, last_gain=0.01, streams=streams)
         self.head: nn.Module = head if mirror is None else Symmetric(head, mirror)
+        self.squash: nn.Module = nn.Tanh() if config.squash == "tanh" else nn.Identity()
 
     def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
         """Mean action ``[batch, action_size]`` and next recurrent state."""
         if self.cell is None:
-            return self.head(observation), recurrent
+            return self.squash(self.head(observation)), recurrent
         recurrent = self.cell(observation, recurrent)
-        return self.head(recurrent), recurrent
+        return self.squash(self.head(recurrent)), recurrent
 
 
 class Symmetric(nn.Module):

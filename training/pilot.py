@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from safety.safeguards.safeguard import Guarded
 from sim.fused.fuse import Fused
 from tasks.task import Signals
 from training.control_law import LawOutput
@@ -27,9 +28,12 @@ class Pilot:
     def act(self, percept: Percept, action: Tensor, recurrent: Tensor) -> LawOutput:
         """Clamp ``action`` ``[num_envs, k]`` to −1…1, guard it, and send and remember what comes of it."""
         action = action.clamp(-1.0, 1.0)
-        guarded = in_single_precision(self._guard(percept.guarded_state.double(), action.double())) if self._guard else None
-        output: LawOutput = self._act(percept, action, recurrent, guarded)
+        output: LawOutput = self._act(percept, action, recurrent, self.guarded(percept.guarded_state, action))
         return output
+
+    def guarded(self, state: Tensor, action: Tensor) -> Guarded | None:
+        """What the guard makes of ``action`` ``[rows, k]`` within −1…1, in states ``[rows, any]``; None in a law without one."""
+        return in_single_precision(self._guard(state.double(), action.double())) if self._guard else None
 
     def __call__(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """One deterministic step of all environments."""

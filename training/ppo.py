@@ -370,13 +370,13 @@ class PPO:
         """Mean actions ``[horizon, num_envs, action size]``; a recurrent actor is unrolled, its state zeroed where an episode ended."""
         actor = self.law.actor
         if actor.cell is None:
-            return actor.head(batch.observations)
+            return actor.squash(actor.head(batch.observations))
         state, states = batch.recurrent, []
         for observation, done in zip(batch.observations, batch.done, strict=True):
             state = actor.cell(observation, state)
             states.append(state)
             state = state * (~done).unsqueeze(1)
-        return actor.head(torch.stack(states))
+        return actor.squash(actor.head(torch.stack(states)))
 
     def adapt(self, divergence: float) -> None:
         """Keep the divergence near its target through the step size."""

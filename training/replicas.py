@@ -72,6 +72,11 @@ class Generators:
         shape = (steps, num_envs // len(self.each), size)
         return torch.cat([torch.randn(shape, generator=generator, device=self.device) for generator in self.each], dim=1)
 
+    def integers(self, below: int, count: int) -> Tensor:
+        """So many numbers below ``below`` for every replica, ``[replicas, count]``."""
+        drawn = [torch.randint(below, (count,), generator=generator, device=self.device) for generator in self.each]
+        return torch.stack(drawn)
+
     def orders(self, counts: Sequence[int]) -> list[Tensor]:
         """For every replica the numbers below its count, in random order."""
         pairs = zip(counts, self.each, strict=True)

@@ -336,7 +336,7 @@ class SHAC:
             given = actor(observations.flatten(0, 1), window.recurrent.flatten(0, 1))
             torch.autograd.backward(given, [gradient.flatten(0, 1) for gradient in gradients])
         else:
-            torch.autograd.backward(actor.head(observations), gradients.action)
+            torch.autograd.backward(actor(observations, window.recurrent)[0], gradients.action)
 
     # --- the critic ---
 

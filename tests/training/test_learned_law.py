@@ -55,6 +55,19 @@ def test_action_is_clamped() -> None:
 
 
 @pytest.mark.parametrize("memory", ["none", "gru"])
+def test_a_squashed_action_keeps_its_gradient_where_a_clamped_one_has_none(memory: str) -> None:
+    for squash, slope in (("clamp", False), ("tanh", True)):
+        learned = law(squash=squash, memory=memory)
+        with torch.no_grad():
+            learned.actor.head[-1].bias.fill_(3.0)
+        learned.actor.head[-1].bias.requires_grad_(True)
+        sensors, command = inputs(6)
+        force = learned({n: v * 0 for n, v in sensors.items()}, {"goal": command["goal"] * 0}, learned.initial_memory(6)).actuation["force"]
+        assert (force > 0.9).all()
+        assert (torch.autograd.grad(force.sum(), learned.actor.head[-1].bias)[0] != 0).all().item() is slope
+
+
+@pytest.mark.parametrize("memory", ["none", "gru"])
 def test_rows_do_not_mix(memory: str) -> None:
     learned = law(memory=memory)
     sensors, command = inputs(5)

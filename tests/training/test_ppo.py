@@ -105,7 +105,7 @@ def test_gradient_clipping_is_torchs() -> None:
 
 def test_first_gradient_step_sees_ratio_one() -> None:
     """Right after a roll-out the policy is the one that acted, so ρ = 1 everywhere; recurrent actors are unrolled to the same means."""
-    for actor in ({}, {"memory": "gru", "memory_size": 8}):
+    for actor in ({}, {"squash": "tanh"}, {"memory": "gru", "memory_size": 8}):
         ppo = learner(**actor)
         for _ in range(3):  # roll-outs with ends of episodes inside and memory carried over
             batch = ppo.prepare(ppo.collect())

@@ -25,6 +25,7 @@ from training.metrics import Metrics, Progress
 from training.normalizer import RunningNormalizer
 from training.ppo import PPO, PPOConfig, clip_gradient
 from training.replicas import Streams, spread
+from training.sac import SAC, SACConfig
 from training.shac import BPTT, SHAC, SHACConfig
 from training.train import Run
 
@@ -32,14 +33,17 @@ SHARE, SEEDS = 6, (5, 3, 11)
 WILD = PointSuite("wild", reach=3.2, noise=0.05)  # episodes end at any moment, by failure too
 SHORT = SHACConfig(horizon=7, critic_hidden=(16,), critic_epochs=2, critic_minibatches=3, discount=0.9)
 ROLLED = PPOConfig(horizon=7, epochs=2, minibatches=2, critic_hidden=(16,), entropy_coefficient=0.01)
-KINDS = pytest.mark.parametrize(("kind", "config"), [(SHAC, SHORT), (BPTT, SHORT), (PPO, ROLLED)], ids=["shac", "bptt", "ppo"])
+OFF_POLICY = SACConfig(horizon=7, updates=4, batch=8, capacity=60, warm_up=40, critic_hidden=(16,))
+EACH = [(SHAC, SHORT), (BPTT, SHORT), (PPO, ROLLED), (SAC, OFF_POLICY)]
+KINDS = pytest.mark.parametrize(("kind", "config"), EACH, ids=["shac", "bptt", "ppo", "sac"])
 GUARDED = SafeguardConfig("brake", regularisation=0.1)
 
 
 def learner(kind: Any, config: Any, seeds: Sequence[int] = SEEDS, safeguard: SafeguardConfig = GUARDED) -> Any:
     task = SlowReach()
     environment = Environment(task, PointSimulator(SHARE * len(seeds)), suite=WILD, seed=seeds, auto_reset=False)
-    found = kind(LearnedLaw(task, ActorConfig(hidden=(16,), activation="elu"), safeguard, seeds), environment, config, seeds)
+    actor = ActorConfig(hidden=(16,), activation="elu", squash="tanh" if kind is SAC else "clamp")
+    found = kind(LearnedLaw(task, actor, safeguard, seeds), environment, config, seeds)
     with torch.no_grad():  # bold, so that safeguards and ends of episodes matter
         for parameter in found.law.actor.parameters():
             parameter *= 3.0
@@ -51,9 +55,11 @@ def weights(learner: Any) -> dict[str, Tensor]:
     found = dict(learner.law.state_dict())
     if hasattr(learner, "log_std"):
         found["log_std"] = learner.log_std
-    for name in ("critic", "critic_normalizer", "return_normalizer"):
+    for name in ("critic", "deviation", "critic_normalizer", "return_normalizer"):
         if hasattr(learner, name):
             found |= {f"{name}.{key}": value for key, value in getattr(learner, name).state_dict().items()}
+    if isinstance(learner, SAC) and learner.replicas > 1:  # twin critics are replicas too
+        found |= {name: value.unflatten(0, (-1, 2)) for name, value in found.items() if name.startswith("critic.")}
     return {name: value.clone() for name, value in found.items()}
 
 
@@ -90,7 +96,7 @@ def test_every_replica_is_what_it_would_be_alone(kind: Any, config: Any) -> None
         for name, value in weights(each).items():
             torch.testing.assert_close(weights(together)[name][index], value, rtol=2e-3, atol=2e-4)
     means = {name: sum(each[name] for each in apart) / len(SEEDS) for name in ("policy_loss", "value_loss") if name in metrics}
-    factor = {"policy_loss": 1.0 if kind is PPO else len(SEEDS)}  # SHAC reports what it differentiates
+    factor = {"policy_loss": len(SEEDS) if issubclass(kind, SHAC) else 1.0}  # SHAC reports what it differentiates
     for name, mean in means.items():
         assert metrics[name] == pytest.approx(mean * factor.get(name, 1.0), rel=1e-3)
 

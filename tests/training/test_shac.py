@@ -22,7 +22,7 @@ from training.simulators import make_simulator
 
 SMALL = SHACConfig(horizon=5, discount=0.9, trace=0.8, critic_hidden=(16,), critic_epochs=2, critic_minibatches=2, terminal_weight=2.0)
 GRU = {"memory": "gru", "memory_size": 4, "hidden": (6,)}
-ACTORS = pytest.mark.parametrize("actor", [{}, GRU], ids=["feed-forward", "gru"])
+ACTORS = pytest.mark.parametrize("actor", [{}, GRU, {"squash": "tanh"}], ids=["feed-forward", "gru", "squashed"])
 KINDS = pytest.mark.parametrize("kind", [SHAC, BPTT])
 
 

@@ -224,7 +224,7 @@ def test_bad_input_names_the_remedy(whole: Path, tmp_path: Path, capsys: pytest.
     assert "unknown task 'hoover'; choose one of: go2_velocity, hover" in fails(capsys, "hoover", *run)
     assert "name the task to train" in fails(capsys)
     assert "name the task to train" in fails(capsys, "seed=1")
-    assert "unknown algorithm 'sac'; choose one of: bptt, ppo, shac" in fails(capsys, "hover", "--algorithm", "sac")
+    assert "unknown algorithm 'td3'; choose one of: bptt, ppo, sac, shac" in fails(capsys, "hover", "--algorithm", "td3")
     assert "unknown config key 'ppo.learning'; valid keys: horizon" in fails(capsys, "hover", *run, "ppo.learning=1")
     assert "num_envs must be at least 1" in fails(capsys, "hover", *run, "--num-envs", "0")
     assert "more than the 4 environments" in fails(capsys, "hover", *run, "num_envs=4", "ppo.minibatches=5")

@@ -176,9 +176,7 @@ def test_training_reaches_the_goal(task: type[Reach], safeguard: str, enough: fl
     """From a median of 0.6 m; where the safeguard allows 0.5 m/s, a quarter of the goals are too far to be reached at all."""
     rates = {"learning_rate": 3e-3, "critic_learning_rate": 3e-3, "temperature_learning_rate": 1e-2, "halve_every": 40}
     entropy = {"initial_temperature": 0.01, "target_entropy": -1.5, "target_rate": 0.05}
-    config = SACConfig(
-        horizon=4, updates=8, batch=128, warm_up=500, discount=0.95, critic_hidden=(32, 32), **rates, **entropy
-    )
+    config = SACConfig(horizon=4, updates=8, batch=128, warm_up=500, discount=0.95, critic_hidden=(32, 32), **rates, **entropy)
     found = learner(task, config, num_envs=32, safeguard=safeguard)
     for _ in range(90):
         found.iterate()

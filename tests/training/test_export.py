@@ -115,6 +115,15 @@ def test_closed_loop_positions_agree(exported: tuple[ControlLaw, Policy]) -> Non
     assert np.abs(torch_positions - torch_positions[0]).max() < 5.0, "it did not fly"
 
 
+@torch.no_grad()
+def test_one_of_several_squashed_laws_exports(tmp_path: Path) -> None:
+    laws = LearnedLaw(Hover(), ActorConfig(squash="tanh"), replicas=(1, 2))
+    laws.actor.head[-1].weight.mul_(100.0)  # so that tanh matters
+    law = laws.replica(1).eval().requires_grad_(False)
+    path = export_law(law, tmp_path / "policy.onnx", provenance={"command": "none"})
+    assert check_agreement(law, Policy.load(path), 1000, seed=1) <= STEP_TOLERANCE
+
+
 class FileLaw(ControlLaw):
     """A policy file behind the interface of a law."""
 

@@ -19,6 +19,7 @@ reward are ours: the ball is somewhere on the way, so that the straight line to 
 |---|---|
 | `distance` | −0.1 ‖goal − position‖ |
 | `effort` | −0.001 ‖a‖² |
+| `ball` | −1 per metre of depth inside the ball: the way around it is the better one, with a safeguard or without |
 
 ## End
 
@@ -133,6 +134,7 @@ class Seek(SafeControl):
         return {
             "distance": -0.1 * self.tracking_error(transition.state, transition.command),
             "effort": -0.001 * action.square().sum(1),
+            "ball": self.gap(transition.state).clamp(max=0.0).squeeze(1),
         }
 
     def tracking_error(self, state: Signals, command: Signals) -> Tensor:

@@ -44,7 +44,7 @@ def export_law(law: ControlLaw, path: str | Path, *, provenance: Mapping[str, An
     graph = to_onnx(law, contract)
     metadata = {
         CONTRACT: contract.to_json(),
-        RULES: json.dumps({"limits": dataclasses.asdict(contract.limits)}, sort_keys=True),
+        RULES: json.dumps(rules_of(contract), sort_keys=True),
         PROVENANCE: json.dumps(dict(provenance), sort_keys=True),
         PARITY: _recording(law, contract).to_json(),
     }
@@ -65,6 +65,14 @@ def contract_of(law: ControlLaw, rate_hz: float | None = None) -> Contract:
     terms = law.terms if isinstance(law, LearnedLaw) else None
     quantiles = observation_quantiles(law)
     return dataclasses.replace(contract, action_delay_s=tuple(delay), observation_quantiles=quantiles, safeguard=terms)
+
+
+def rules_of(contract: Contract) -> dict[str, Any]:
+    """What replay judges a log by: the limits, and of a law with a safeguard that it kept its promise in every step."""
+    rules: dict[str, Any] = {"limits": dataclasses.asdict(contract.limits)}
+    if contract.safeguard is not None:
+        rules["rules"] = [{"name": "safeguard keeps its promise", "signal": "feasible", "min": 1.0}]
+    return rules
 
 
 def check_agreement(law: ControlLaw, policy: Policy, steps: int, seed: int = 0) -> float:

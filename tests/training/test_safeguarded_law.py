@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from deploy.policy import Policy
+from deploy.record.reader import read_log
+from deploy.replay.replay import replay
 from robots.contract import Contract
 from robots.errors import TetherError
 from tasks.hover import Hover
@@ -17,6 +19,7 @@ from training.config import preset
 from training.environment import Environment
 from training.evaluate import evaluate
 from training.export import contract_of, export_law
+from training.flight import Flight
 from training.guard import SafeguardConfig
 from training.learned_law import LearnedLaw
 from training.pilot import Pilot
@@ -69,6 +72,15 @@ def test_without_its_safeguard_it_flies_as_the_law_without_one(policy: Policy) -
     np.testing.assert_allclose(
         task.actuate(torch.from_numpy(output.unguarded))["joint_torque"], expected.actuation["joint_torque"], atol=1e-6
     )
+
+
+def test_replay_judges_whether_it_kept_its_promise(policy: Policy, tmp_path: Path) -> None:
+    log = tmp_path / "log.mcap"
+    Flight(policy, suite="full", seed=0, seconds=4.0).record(log)
+    report = replay(read_log(log), policy)
+    rule = next(rule for rule in report.rules if rule["name"] == "safeguard keeps its promise")
+    assert rule["verdict"] == "satisfied"
+    assert report.verdict == "pass", [finding.message for finding in report.findings]
 
 
 def test_the_contract_tells_what_is_promised(policy: Policy) -> None:

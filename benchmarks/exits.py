@@ -241,7 +241,7 @@ def main() -> None:
         names = (NONE, *task.safeguards)
         cells += [(task, name, actor, make) for name in names for actor, make in actors(task, laws)]
     rows = []
-    with one_thread(), tqdm(total=len(cells) * args.steps, unit="step", unit_scale=True, delay=1.0) as bar:
+    with one_thread(), tqdm(total=len(cells) * args.steps, unit="step", unit_scale=True, delay=1.0, disable=None) as bar:
         for task, name, actor, make in cells:
             rows.append({"system": task.name, "safeguard": name, "actor": actor} | measure(task, name, make, args.steps, bar))
             args.json.write_text(json.dumps(rows, indent=1) + "\n")

@@ -23,7 +23,7 @@ a turn further is another state, 39.5 worse at every step.
 ## End
 
 *Terminated*: |θ| or |θ̇| beyond 10,000 times its box, or not finite. *Truncated*: after 256 steps (12.8 s), ours: four windows of 64, the
-published horizon. *Success*: not terminated, and the mean |θ| over the last sixth below 0.05 rad (2.9°).
+published horizon. *Success*: not terminated, and the mean |θ| over the last sixth below 0.10 rad (5.7°).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class SwingUp(CertifiedTask):
             "ppo": {"horizon": 32, "minibatches": 8, "learning_rate": 3e-3, "initial_std": 0.5},
         },
     }
-    settled = 0.05  # rad
+    settled = 0.10  # rad
 
     def published(self) -> EquationRobot:
         """See `SafeControl`."""

@@ -64,7 +64,8 @@ def _norm(vectors: np.ndarray) -> np.ndarray:
 
 
 def _vector(columns: Columns, name: str) -> np.ndarray:
-    return np.column_stack([columns[f"{name}.{axis}"] for axis in "xyz"])
+    """Along the axes that the log has: a robot in a plane has two."""
+    return np.column_stack([columns[f"{name}.{axis}"] for axis in "xyz" if f"{name}.{axis}" in columns])
 
 
 def _derived(names: tuple[str, ...], function: Callable[[Columns], np.ndarray]) -> Callable[[Columns], np.ndarray]:

@@ -127,7 +127,7 @@ class OutsideBall(ActionSet):
         noise = torch.as_tensor(disturbance, dtype=torch.float64)
         if (obstacle is None) != (radius is None):
             raise TetherError("give both obstacle and radius, or neither where the state brings them along")
-        self.radius, self.dt, self.push = radius, dt, float(self.upper.min())
+        self.dt, self.push = dt, float(self.upper.min())
         if not bool((self.lower == -self.upper).all()):
             raise TetherError("the input box must be symmetric about zero; shift the action")
         if not dt * self.push > float(noise.norm()):
@@ -135,8 +135,10 @@ class OutsideBall(ActionSet):
                 f"the disturbance can outrun the actions: dt · min(upper) = {dt * self.push:g} must exceed ‖w_max‖ = {noise.norm():g}"
             )
         self.obstacle: Tensor | None
+        self.radius: Tensor | None
         self.noise: Tensor
         self.register_buffer("obstacle", None if obstacle is None else torch.as_tensor(obstacle, dtype=dtype))
+        self.register_buffer("radius", None if radius is None else torch.tensor([radius], dtype=dtype))
         self.register_buffer("noise", noise.to(dtype))
 
     def forward(self, state: Tensor) -> SafeActions:
@@ -146,12 +148,12 @@ class OutsideBall(ActionSet):
         gap = apart.square().sum(1, keepdim=True).clamp(min=torch.finfo(state.dtype).eps ** 2).sqrt()
         outward = apart / gap
         bounds = gap - radius - (outward.abs() * self.noise).sum(1, keepdim=True)
-        size = (position.abs() + obstacle.abs()).amax(1, keepdim=True) + abs(radius) + self.dt * self.upper.sum()
+        size = (position.abs() + obstacle.abs()).amax(1, keepdim=True) + radius.abs() + self.dt * self.upper.sum()
         margin = self.rounding(state, self.depth) * size.detach()
         inside = (gap >= radius - margin).to(state.dtype)
         return SafeActions(-self.dt * outward.unsqueeze(1), bounds, margin, self.push * outward, inside)
 
-    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor | float]:
+    def _parts(self, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """x, o and R, the ball's own or the state's."""
         if self.obstacle is not None and self.radius is not None:
             return state, self.obstacle, self.radius

@@ -237,6 +237,14 @@ def test_distance_is_to_the_commanded_goal() -> None:
     np.testing.assert_allclose(samples(log, "distance").values, 5.0)
 
 
+def test_vectors_of_a_robot_in_a_plane_have_the_axes_it_has() -> None:
+    log = {f"sensor.position_base_in_world.{axis}": np.array([value]) for axis, value in (("x", 3.0), ("z", 0.0))}
+    log |= {f"command.goal_position_in_world.{axis}": np.array([value]) for axis, value in (("x", 0.0), ("z", 4.0))}
+    log |= {f"sensor.linear_velocity_base_in_world.{axis}": np.array([value]) for axis, value in (("x", 5.0), ("z", 12.0))}
+    assert samples(log, "distance").values.tolist() == [[5.0]]
+    assert samples(log, "speed").values.tolist() == [[13.0]]
+
+
 def test_an_unknown_signal_names_what_there_is() -> None:
     with pytest.raises(TetherError, match=r"no signal 'speeed'; it has tilt, speed, body_rate, distance, .*sensor.position_base_in_world"):
         judge(Rule(name="v", signal="speeed", upper=(1.0,)), columns(), PERIOD_S)

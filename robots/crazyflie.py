@@ -15,6 +15,8 @@ Rotors are numbered as on the hardware: 1 front right, 2 back right, 3 back left
 
 from __future__ import annotations
 
+import dataclasses
+
 from robots.description import GRAVITY, MODELS, Battery, Limits, Quadrotor, Rotor
 from robots.signals import Actuation, Sensor
 
@@ -26,6 +28,18 @@ SENSORS = (
     Sensor("orientation_base_in_world", ("w", "x", "y", "z"), "1", "world", (-1.01,) * 4, (1.01,) * 4, source="odometry"),
     Sensor("linear_velocity_base_in_world", ("x", "y", "z"), "m/s", "world", (-50.0,) * 3, (50.0,) * 3, source="odometry"),
     Sensor("angular_velocity_base_in_base", ("x", "y", "z"), "rad/s", "base", (-60.0,) * 3, (60.0,) * 3, source="odometry"),
+)
+
+# The nearest obstacles, as a tracker on board or beside a motion-capture system tells them; `sim.obstacles` says what is in the channels.
+# ASSUMED: six of them, seen in every direction up to 4 m away.
+OBSTACLES = Sensor(
+    "nearest_obstacles_in_base",
+    tuple(f"obstacle_{number}_{channel}" for number in range(1, 7) for channel in ("x", "y", "z", "radius")),
+    "m",
+    "base",
+    (-15.0, -15.0, -15.0, -0.5) * 6,
+    (15.0, 15.0, 15.0, 5.0) * 6,
+    source="obstacles",
 )
 
 # The 250 mAh cell of the Crazyflie 2.1 with the brushed motors of the 2.0, which Bitcraze measured in 16 steps of 4 s up to a duty of 94 %:
@@ -207,5 +221,8 @@ crazyflie_bare = preset(
     rotor_drag_kg=(9.1785e-7, 9.1785e-7, 10.311e-7),
     rate_gain_1_s=(8.0, 8.0, 4.0),
 )
+
+# A `crazyflie` that is told where obstacles are; what tells it weighs nothing here.
+crazyflie_scout = dataclasses.replace(crazyflie, name="crazyflie_scout", sensors=(*SENSORS, OBSTACLES))
 
 FAMILY = (crazyflie, crazyflie_l2f, crazyflie_brushless, crazyflie_bare)

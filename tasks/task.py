@@ -70,6 +70,7 @@ class Start(NamedTuple):
             last none follow. None for none.
         sensor_bias: constant errors by sensor name, as for ``sensor_noise``; what is not named has none. None for none at all.
         sensor_turn: how the axes of a sensor that measures a vector are turned, by sensor name, rotation vectors ``[num_envs, 3]``, rad.
+        world: what surrounds the robot and no engine knows, by name, ``[num_envs, …]``, for `Task.sense`; None for nothing.
     """
 
     state: Signals
@@ -83,6 +84,7 @@ class Start(NamedTuple):
     push_m_s: Tensor | None = None
     sensor_bias: Signals | None = None
     sensor_turn: Signals | None = None
+    world: Signals | None = None
 
 
 @dataclass(frozen=True)
@@ -157,6 +159,15 @@ class Task(abc.ABC):
     def actuate(self, action: Tensor) -> dict[str, Tensor]:
         """Actuation signals by name from an action in −1…1 ``[batch, action_size]``; zero is the resting action."""
 
+    def follow(self, task_memory: Tensor, action: Tensor) -> dict[str, Tensor]:
+        """Actuation signals for an action that the safeguard has let pass, by an inner loop where a task has one; exported as `observe` is.
+
+        Args:
+            task_memory: as `observe` gives it in this step, ``[batch, task_memory_size]``; where it leaves what the inner loop knows.
+            action: in −1…1 ``[batch, action_size]``.
+        """
+        return self.actuate(action)
+
     def guarded_state(self, sensors: Signals, command: Signals, memory: Memory) -> Tensor:
         """The state ``[batch, any]`` that `safeguards` judge by, from what the robot can measure; exported as `observe` is."""
         raise NotImplementedError(f"{self.name} has safeguards and no guarded_state")
@@ -164,6 +175,13 @@ class Task(abc.ABC):
     @abc.abstractmethod
     def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
         """Draw how ``num_envs`` episodes begin."""
+
+    def sense(self, state: Signals, world: Signals) -> dict[str, Tensor]:
+        """Signals that follow from state and ``Start.world``, ideal readings of sensors among them; only called where that is given.
+
+        They are part of the state from then on, for rewards, terminations and the critic too.
+        """
+        return {}
 
     def command_at(self, start: Start, time_s: Tensor) -> Signals:
         """What is asked ``time_s`` ``[num_envs, 1]`` into the episodes; only called where ``start.reference`` is given."""

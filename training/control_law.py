@@ -3,7 +3,7 @@
     observation, memory' = task.observe(sensors, command, memory)
     action               = actor(normalise(observation))
     safe action          = safeguard(state(sensors), action)
-    actuation            = task.actuate(safe action)
+    actuation            = task.follow(memory', safe action)
 
 It need not be learned: `training.geometric_hover` is a `ControlLaw` too.
 """

@@ -113,6 +113,7 @@ class Environment:
         self._begin = Update(self._begun, f"the first reading of {task.name}")
         self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
         self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
+        self._sense = Fused(task.sense, f"the surroundings of {task.name}")
         self._blown = Fused(self._next_gust, "gusts")
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.nobody = ~self.everyone
@@ -155,8 +156,13 @@ class Environment:
     def state(self) -> dict[str, Tensor]:
         """Privileged signals as they are now, of new episodes where some began."""
         if self._state is None:
-            self._state = self.simulator.privileged()
+            state, world = self.simulator.privileged(), self.episode.world
+            self._state = state if world is None else state | self._sense(state, world)
         return self._state
+
+    def _sensed(self, state: dict[str, Tensor], world: Signals | None) -> dict[str, Tensor]:
+        """The robot's state, with what follows from it and the world around; pure."""
+        return state if world is None else state | self.task.sense(state, world)
 
     @property
     def previous_actuation(self) -> dict[str, Tensor]:
@@ -185,7 +191,7 @@ class Environment:
         self._state = None
         late = self.sensor_model.delayed(self.state, mask) if self.sensor_model.max_delay else None
         moving = {} if self.still else self.asked
-        given = (self.simulator.raw(), late, self.sensor_model.drawn(), {} if self.still else start.command)
+        given = (self.simulator.raw(), late, self.sensor_model.drawn(), {} if self.still else start.command, start.world)
         self.sensors, moving = self._begin(mask, (self.sensors, moving), *given)
         self.asked = start.command if self.still else moving
 
@@ -215,8 +221,10 @@ class Environment:
         self._push()
         self.simulator.step(torch.cat([actuation[name].t() for name in self.channels]).t())  # rows of environments, as engines want them
         self.age = self.age + 1
-        late = self.sensor_model.delayed(self.simulator.privileged()) if self.sensor_model.max_delay else None
-        command = Start({}, {}, self.episode.command, {}, reference=None if self.still else self.episode.reference)
+        self._state = None
+        late = self.sensor_model.delayed(self.state) if self.sensor_model.max_delay else None
+        world = self.episode.world
+        command = Start({}, {}, self.episode.command, {}, reference=None if self.still else self.episode.reference, world=world)
         told = (command, self._time())
         did = (dict(actuation), self.last_actuation, self.began)
         seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did)
@@ -251,7 +259,7 @@ class Environment:
         began: Tensor,
     ) -> Judged:
         """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if given, commands move by their reference."""
-        state = self.simulator.interpret(raw)
+        state = self._sensed(self.simulator.interpret(raw), start.world)
         command = start.command if start.reference is None else self.task.command_at(start, time_s)
         transition = Transition(state, command, actuation, self._previous(last_actuation, began), time_s)
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
@@ -267,10 +275,10 @@ class Environment:
         return {name: torch.where(began.unsqueeze(1), self.resting[name], value) for name, value in actuation.items()}
 
     def _begun(
-        self, old: tuple[Signals, Signals], raw: Any, late: Signals | None, errors: Errors | None, command: Signals
+        self, old: tuple[Signals, Signals], raw: Any, late: Signals | None, errors: Errors | None, command: Signals, world: Signals | None
     ) -> tuple[dict[str, Tensor], Signals]:
         """The first reading of an episode, and the command it begins with; pure."""
-        return self.sensor_model.disturbed(late or self.simulator.interpret(raw), errors), command
+        return self.sensor_model.disturbed(late or self._sensed(self.simulator.interpret(raw), world), errors), command
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""

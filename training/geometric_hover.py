@@ -1,15 +1,10 @@
 """Geometric hover control: a hand-written control law, baseline and fallback.
 
-    a   = k_p e − k_v v − d + g ẑ                    wanted thrust per mass, with e = goal − position and d the estimated disturbance
-    f   = m a · R ẑ                                   collective thrust (Lee, Leok & McClamroch 2010, eq. 15)
-    e_R = ẑ × Rᵀ a / ‖a‖                              attitude error
-    ω   = k_R e_R                                     commanded body rates; none about z
+    a = k_p e − k_v v − d + g ẑ                      wanted thrust per mass, with e = goal − position and d the estimated disturbance
 
-e_R is Lee's ½ (R_dᵀ R − Rᵀ R_d)^∨ up to sign, for the R_d nearest to R that points the thrust along a: hover has no goal heading, so
-the heading is left alone. The body-rate loop of the robot takes the place of Lee's moment law. e and d are those of the task's
-observation: e is shortened to a fixed length, so that a far goal does not tip the vehicle over. d integrates the acceleration that thrust
-and gravity do not explain: it is the integral term, takes out the steady offset of a wrong mass or thrust, and unlike ∫e does not wind up
-while the vehicle is still on its way.
+`tasks.geometric` turns a into thrust and body rates. e and d are those of the task's observation: e is shortened to a fixed length, so that
+a far goal does not tip the vehicle over. d integrates the acceleration that thrust and gravity do not explain: it is the integral term,
+takes out the steady offset of a wrong mass or thrust, and unlike ∫e does not wind up while the vehicle is still on its way.
 """
 
 from __future__ import annotations
@@ -20,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from robots.description import GRAVITY
+from tasks import geometric
 from tasks.quadrotor_flight import QuadrotorFlight
 from tasks.task import Signals
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
@@ -69,12 +64,8 @@ class GeometricHover(ControlLaw):
 
     def upright(self, acceleration: Tensor, up: Tensor) -> Tensor:
         """Thrust per mass that gives ``acceleration`` against gravity, with the least lift; all in the body frame ``[batch, 3]``."""
-        wanted = acceleration + GRAVITY * up
-        lift = (wanted * up).sum(1, keepdim=True)
-        return wanted + (self.gains.least_lift_m_s2 - lift).clamp(min=0.0) * up
+        return geometric.upright(acceleration, up, self.gains.least_lift_m_s2)
 
     def steer(self, wanted: Tensor) -> tuple[Tensor, Tensor]:
         """Thrust [N] ``[batch, 1]`` and body rates [rad/s] ``[batch, 3]`` for a thrust per mass in the body frame ``[batch, 3]``."""
-        direction = wanted / wanted.norm(dim=1, keepdim=True)
-        rates = self.gains.attitude * torch.cat([-direction[:, 1:2], direction[:, :1], direction[:, :1] * 0], dim=1)
-        return self.task.robot.mass_kg * wanted[:, 2:], rates
+        return geometric.steer(wanted, self.task.robot.mass_kg, self.gains.attitude)

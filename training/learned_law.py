@@ -1,4 +1,4 @@
-"""A learned control law: observe → running normaliser → network → bounded action → safeguard, if there is one → actuate.
+"""A learned control law: observe → running normaliser → network → bounded action → safeguard, if there is one → follow.
 
 Memory is packed as [started, previous action as it was sent, task memory, recurrent state]; all zeros means episode start.
 """
@@ -133,7 +133,7 @@ class LearnedLaw(ControlLaw):
         """Send what the guard made of ``action``, which is within −1…1, or the action itself, and remember what was sent."""
         sent = action if guarded is None else guarded.action
         memory = torch.cat([torch.ones_like(sent[:, :1]), sent, percept.task_memory, recurrent], dim=1)
-        output = without_safeguard(self.task.actuate(sent), memory, percept.observation)
+        output = without_safeguard(self.task.follow(percept.task_memory, sent), memory, percept.observation)
         if guarded is None:
             return output
         distance, feasible, intervention = guarded.distance, guarded.feasible, guarded.intervention

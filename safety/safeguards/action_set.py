@@ -9,6 +9,7 @@ Nothing is linearised: f0 and B are evaluated at the current state, so the set i
 from __future__ import annotations
 
 import abc
+import inspect
 from typing import Any, NamedTuple
 
 import torch
@@ -57,6 +58,11 @@ class ActionSet(nn.Module, abc.ABC):
             raise TetherError(f"the input box needs lower < upper, both [k]; got {low.tolist()} and {high.tolist()}")
         self.register_buffer("lower", low)
         self.register_buffer("upper", high)
+
+    @property
+    def promise(self) -> str:
+        """Inequality, model, disturbance bound and guarantee, in words: what the class says of itself."""
+        return inspect.cleandoc(type(self).__doc__ or "")
 
     @property
     def size(self) -> int:

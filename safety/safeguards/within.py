@@ -7,7 +7,6 @@ takes v to a safe v; whatever it does, c + t v with t ≤ `reach` is safe.
 from __future__ import annotations
 
 import abc
-import inspect
 from typing import NamedTuple
 
 import torch
@@ -59,7 +58,7 @@ class PolytopeSafeguard(Safeguard):
     @property
     def promise(self) -> str:
         """Of the mapping, then of the actions it maps to."""
-        return f"{super().promise}\n\n{inspect.cleandoc(type(self.actions).__doc__ or '')}"
+        return f"{super().promise}\n\n{self.actions.promise}"
 
     @abc.abstractmethod
     def choose(self, room: Room, offset: Tensor) -> Tensor:

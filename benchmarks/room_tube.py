@@ -1,7 +1,7 @@
 """How far a guarded vehicle comes into the margin of `tasks.room`'s safeguard, whoever steers: `python -m benchmarks.room_tube`.
 
-Steerers want the worst: straight at the nearest obstacle or wall; at full speed in random directions that change twice a second; straight to
-the goal. For each suite and steerer: collisions, and the share of the margin (contact radius, sensor bound, tube) that was used at most.
+Steerers want the worst: straight at the nearest obstacle; at full speed in random directions that change twice a second; straight to the
+goal. For each suite and steerer: collisions, and the share of the margin (contact radius, sensor bound, tube) that was used at most.
 The tube of the task is chosen by this: its largest use under `full` and `training`, and some.
 """
 
@@ -105,7 +105,9 @@ def main() -> None:
         for safeguard in args.safeguards:
             steerers: dict[str, Steerer] = {"nearest": at_the_nearest, "restless": Restless(args.episodes, args.seed), "goal": to_the_goal}
             for steerer, steer in steerers.items():
-                result = {"suite": name, "safeguard": safeguard, "steerer": steerer} | fly(suite, steer, safeguard, args.episodes, args.seed)
+                result = {"suite": name, "safeguard": safeguard, "steerer": steerer} | fly(
+                    suite, steer, safeguard, args.episodes, args.seed
+                )
                 print(json.dumps(result), flush=True)
                 found.append(result)
     if args.json:

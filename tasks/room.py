@@ -15,10 +15,14 @@ Velocity set-point over `SPEED_M_S`, in the world.
 
 ## Inner loop
 
-    a = shorten(k_v (u − v), a_max) − d              wanted acceleration; d: what thrust and gravity do not explain, low-passed with 0.3 s
+    a = shorten(k_v (u − v − δ_v v̇), a_max) − d      wanted acceleration; d: what thrust and gravity do not explain
+    ω = k_R (e_R − δ_R ω_measured)                   body rates, e_R as in `tasks/geometric.py`
 
-turned into thrust and body rates by `tasks/geometric.py`. Task memory (10): orientation (4), velocity (3), d (3), of this step, in the
-world.
+The two leads make up for the lag of motors, rate loop and delays. v̇ is the thrust's, gravity's and d. d is the mean of what was seen so far
+for the first 0.3 s, then low-passed with that, so that a wrong mass or thrust is known after a few steps.
+
+Task memory (17), of this step, in the world: orientation (4), body rates (3, in the base), velocity (3), v̇ (3), d (3), and the number of
+steps, until it is 0.3 s.
 
 ## Observation (49)
 
@@ -56,7 +60,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -80,8 +84,22 @@ CONTACT_M = 0.07  # 0.046 m to a motor, 0.0225 m of propeller
 SPEED_M_S = (1.0, 1.0, 0.7)
 SLOTS = 6
 CLOSE_M = 0.5
-ALPHA, LAG_S, TUBE_M = 1.5, 0.4, 0.1
+ALPHA, LAG_S, TUBE_M = 1.5, 0.5, 0.1
 SENSED_M = 0.03  # bound on the error of a sensed surface
+
+
+MOTION_SIZES = (4, 3, 3, 3, 3, 1)
+
+
+class Motion(NamedTuple):
+    """The task memory in its parts, ``[batch, …]`` of `MOTION_SIZES`; see the module's docstring."""
+
+    orientation: Tensor
+    rates: Tensor
+    velocity: Tensor
+    acceleration: Tensor
+    disturbance: Tensor
+    count: Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +109,13 @@ class RoomSuite(FlightSuite):
     Attributes:
         rooms: seed and number of the rooms.
         apart_m: least distance from start to goal.
-        free_m: least clearance of the centre at the start and at the goal.
+        free_m: least clearance of the centre at the start, where the vehicle does not yet know its mass, and at the goal.
         obstacle_bias_m, obstacle_noise_m: of every number of a sensed obstacle: largest constant error, uniform, and standard deviation.
     """
 
     rooms: tuple[int, int] = (1_000_001, 100)
     apart_m: float = 3.0
-    free_m: float = 0.4
+    free_m: tuple[float, float] = (0.6, 0.4)
     obstacle_bias_m: float = 0.0
     obstacle_noise_m: float = 0.0
 
@@ -136,7 +154,7 @@ class Room(QuadrotorFlight):
     sensors = (POSITION, ORIENTATION, VELOCITY, RATES, OBSTACLES)
     commands = (GOAL_COMMAND,)
     action_size = 3
-    task_memory_size = 4 + 3 + 3
+    task_memory_size = sum(MOTION_SIZES)
     observation_names = (
         *(f"{what}_{axis}" for what in ("goal", "near", "velocity", "up") for axis in "xyz"),
         *(f"obstacle_{slot}_{channel}" for slot in range(1, SLOTS + 1) for channel in ("x", "y", "z", "radius")),
@@ -167,9 +185,9 @@ class Room(QuadrotorFlight):
     success_m = 0.20
     success_s = 1.0
     judged_part = "the last second"
-    velocity_gain_1_s = 4.0
-    attitude_gain_1_s = 8.0
-    acceleration_max_m_s2 = 5.0
+    velocity_gain_1_s, velocity_lead_s = 3.0, 0.15
+    attitude_gain_1_s, attitude_lead_s = 6.0, 0.08
+    acceleration_max_m_s2 = 6.0
     least_lift_m_s2 = 4.0
 
     def __init__(self, robot: Robot | None = None) -> None:
@@ -179,36 +197,38 @@ class Room(QuadrotorFlight):
 
     def actuate(self, action: Tensor) -> dict[str, Tensor]:
         """As `follow`, level and at rest."""
-        level = torch.cat([torch.ones_like(action[:, :1]), torch.zeros_like(action[:, :1]).expand(-1, 9)], dim=1)
+        level = torch.cat([torch.ones_like(action[:, :1]), torch.zeros_like(action[:, :1]).expand(-1, self.task_memory_size - 1)], dim=1)
         return self.follow(level, action)
 
     def follow(self, task_memory: Tensor, action: Tensor) -> dict[str, Tensor]:
         """Collective thrust [N] and body rates [rad/s] towards the set-point; see the module's docstring."""
-        orientation, velocity, disturbance = task_memory.split([4, 3, 3], dim=1)
-        rotation = rotation_matrix(orientation)
-        change = self.velocity_gain_1_s * (action * action.new_tensor(SPEED_M_S) - velocity)
-        acceleration = shorten(change, self.acceleration_max_m_s2) - disturbance
+        seen = Motion(*task_memory.split(list(MOTION_SIZES), dim=1))
+        rotation = rotation_matrix(seen.orientation)
+        missing = action * action.new_tensor(SPEED_M_S) - seen.velocity - self.velocity_lead_s * seen.acceleration
+        acceleration = shorten(self.velocity_gain_1_s * missing, self.acceleration_max_m_s2) - seen.disturbance
         body = to_body(rotation, acceleration.unsqueeze(1)).squeeze(1)
         wanted = geometric.upright(body, rotation[:, 2], self.least_lift_m_s2)
         thrust, rates = geometric.steer(wanted, self.robot.mass_kg, self.attitude_gain_1_s)
+        rates = rates - self.attitude_gain_1_s * self.attitude_lead_s * seen.rates
         most = rates.new_tensor(self.rate_range_rad_s)
         return {"collective_thrust": thrust.clamp(*self.thrust_limits_n), "body_rates": torch.minimum(torch.maximum(rates, -most), most)}
 
-    def disturbance(self, sensors: Signals, memory: Memory) -> Tensor:
-        """Estimated acceleration in the world that thrust and gravity do not explain ``[batch, 3]``, by what was sent in the last step."""
+    def motion(self, sensors: Signals, memory: Memory) -> Motion:
+        """What the inner loop knows after this reading, by what was sent in the last step."""
         period, velocity = 1.0 / self.rate_hz, sensors[VELOCITY]
-        _, last_velocity, disturbance = memory.task.split([4, 3, 3], dim=1)
+        last = Motion(*memory.task.split(list(MOTION_SIZES), dim=1))
         thrust = self.follow(memory.task, memory.action)["collective_thrust"] / self.robot.mass_kg
         gravity = torch.cat([velocity[:, :2] * 0, velocity[:, :1] * 0 - GRAVITY], dim=1)
         explained = rotation_matrix(sensors[ORIENTATION])[:, :, 2] * thrust + gravity
-        unexplained = shorten((velocity - last_velocity) / period - explained, self.disturbance_reach_m_s2)
-        return disturbance + memory.started * (unexplained - disturbance) * (period / self.disturbance_s)
+        unexplained = shorten((velocity - last.velocity) / period - explained, self.disturbance_reach_m_s2)
+        disturbance = last.disturbance + memory.started * (unexplained - last.disturbance) / (1.0 + last.count)
+        count = (last.count + 1.0).clamp(max=self.disturbance_s * self.rate_hz)
+        return Motion(sensors[ORIENTATION], sensors[RATES], velocity, memory.started * (explained + disturbance), disturbance, count)
 
     # --- what the actor and the safeguard see ---
 
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""
-        task_memory = torch.cat([sensors[ORIENTATION], sensors[VELOCITY], self.disturbance(sensors, memory)], dim=1)
         error = command[GOAL] - sensors[POSITION]
         rotation = rotation_matrix(sensors[ORIENTATION])
         sensed = in_world(sensors[OBSTACLES], rotation)
@@ -227,7 +247,7 @@ class Room(QuadrotorFlight):
             ahead(error, offset, radius),
             memory.action,
         ]
-        return torch.cat(parts, dim=1), task_memory
+        return torch.cat(parts, dim=1), torch.cat(self.motion(sensors, memory), dim=1)
 
     def guarded_state(self, sensors: Signals, command: Signals, memory: Memory) -> Tensor:
         """Position, velocity, then offset and radius of every sensed obstacle, in the world ``[batch, 6 + 4 · 6]``."""
@@ -261,18 +281,29 @@ class Room(QuadrotorFlight):
         seed, count = suite.rooms
         first = int(torch.randint(count, (1,), generator=generator, device=draw.device))
         room = rooms(seed, count, str(draw.device))[(first + torch.arange(num_envs, device=draw.device)) % count]
-        start = free(room, suite.free_m, generator)
-        goal = free(room, suite.free_m, generator, start, suite.apart_m)
+        start = free(room, suite.free_m[0], generator)
+        goal = free(room, suite.free_m[1], generator, start, suite.apart_m)
         wrong = suite.obstacle_bias_m
         sensed = {OBSTACLES: draw.uniform(-wrong, wrong, 4 * SLOTS)}
         noise = {OBSTACLES: torch.full((num_envs, 4 * SLOTS), suite.obstacle_noise_m, device=draw.device)}
         return base._replace(
-            state={**base.state, POSITION: start},
+            state={**base.state, POSITION: start, "rate_integral": self.trimmed(base.parameters)},
             command={GOAL: goal},
             sensor_noise={**base.sensor_noise, **noise},
             sensor_bias=sensed,
             world={"obstacles": room},
         )
+
+    def trimmed(self, parameters: Signals) -> Tensor:
+        """The rate loop's integral [rad/s] of a vehicle that hovered before it was handed over: it holds the centre of mass that is off.
+
+        Thrust f at the rotors' middle turns about a centre of mass c by (−c_y f, c_x f, 0).
+        """
+        x, y, _ = parameters["centre_of_mass"].unbind(1)
+        needed = torch.stack([y, -x, x * 0.0], dim=1) * (parameters["mass"] * GRAVITY / parameters["thrust_scale"].mean(1, keepdim=True))
+        stiffness = [j * gain for j, gain in zip(self.robot.inertia_kg_m2, self.robot.rate_gain_1_s, strict=True)]
+        limit = self.robot.rate_integral_limit_rad_s
+        return (needed / needed.new_tensor(stiffness)).clamp(-limit, limit)
 
     # --- what an episode is worth ---
 

@@ -69,7 +69,7 @@ class QuadrotorFlight(Task):
     actuation_mode = "ctbr"
     rate_hz = 100.0
     clock = "odometry"
-    sensors = (POSITION, ORIENTATION, VELOCITY, RATES)
+    sensors: tuple[str, ...] = (POSITION, ORIENTATION, VELOCITY, RATES)
     action_size = 4
     task_memory_size = 3 + 3 + 3 + 4
 

@@ -17,6 +17,7 @@ HELP = "Write a control law as one policy file: graph, contract, rules, provenan
 HAND_WRITTEN = {
     "geometric:hover": ("hover", "training.geometric_hover:GeometricHover"),
     "geometric:track": ("track", "training.geometric_track:GeometricTrack"),
+    "beeline:room": ("room", "training.beeline:Beeline"),
 }
 
 

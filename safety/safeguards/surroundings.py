@@ -64,6 +64,7 @@ class SensedOuterLoop(ActionSet):
         if not 0.0 <= alpha * lag_s <= 1.0:
             raise TetherError(f"alpha · lag_s is {alpha * lag_s:g}; at most 1, or standing still is not safe where braking is")
         self.alpha, self.lag_s, self.tube, self.count = alpha, lag_s, tube, obstacles
+        self.constant = abs(tube) + float(limit.sum()) / alpha
         length = walls.norm(dim=1)
         self.faces: Tensor
         self.offsets: Tensor
@@ -92,7 +93,7 @@ class SensedOuterLoop(ActionSet):
         bounds = torch.cat([clearance - self.lag_s * approach, beyond - drift, beyond + drift], 1)
         axes = torch.eye(3, dtype=state.dtype, device=state.device).expand(state.shape[0], 3, 3)
         rows = torch.cat([normals, axes, -axes], 1) * (self.speed / self.alpha)
-        size = position.abs().sum(1, keepdim=True) + drift.abs().sum(1, keepdim=True) + self._constant
+        size = position.abs().sum(1, keepdim=True) + drift.abs().sum(1, keepdim=True) + self.constant
         nearby = torch.cat([self.offsets.abs().expand_as(clearance[:, : len(self.offsets)]), distance + sensed[:, :, 3].abs()], 1)
         far = (distance + sensed[:, :, 3].abs()).amax(1, keepdim=True).expand(-1, 6)
         margin = self.rounding(state, self.depth) * (torch.cat([nearby, far], 1) + size)
@@ -100,10 +101,6 @@ class SensedOuterLoop(ActionSet):
         fits = (clearance >= -known) & (clearance - approach / self.alpha >= -known)
         centre = self.retreat(rows, bounds)
         return SafeActions(rows, bounds, margin.detach(), centre, fits.to(state.dtype).amin(1, keepdim=True))
-
-    @property
-    def _constant(self) -> float:
-        return abs(self.tube) + float(self.speed.sum()) / self.alpha
 
     def retreat(self, rows: Tensor, bounds: Tensor) -> Tensor:
         """Zero where that is safe; else what is left after projections on the worst row, within the box ``[n, 3]``."""

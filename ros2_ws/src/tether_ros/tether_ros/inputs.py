@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from geometry_msgs.msg import PoseStamped, Twist, TwistStamped, Vector3Stamped
 from nav_msgs.msg import Odometry
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import Imu, JointState, PointCloud2
 
 from robots.contract import Contract
 from robots.errors import TetherError, unknown
@@ -73,7 +73,7 @@ def sources(contract: Contract, frames: Frames) -> dict[str, Input]:
 
 
 def _source(name: str, sensors: Sequence[Sensor], frames: Frames) -> Input:
-    makers = {"odometry": _odometry, "imu": _imu, "joint_state": _joint_state}
+    makers = {"odometry": _odometry, "imu": _imu, "joint_state": _joint_state, "obstacles": _obstacles}
     if name not in makers:
         raise unknown("sensor source", name, list(makers))
     found = makers[name](sensors, frames)
@@ -100,6 +100,10 @@ def _joint_state(sensors: Sequence[Sensor], frames: Frames) -> Input:
     zeros = [0.0] * len(names)
     example = JointState(name=names, position=zeros, velocity=zeros, effort=zeros)
     return Input(JointState, messages.JointReader(sensors), (), example)
+
+
+def _obstacles(sensors: Sequence[Sensor], frames: Frames) -> Input:
+    return Input(PointCloud2, messages.ObstacleReader(sensors[0]), (frames.base,), messages.no_obstacles())
 
 
 def commands(contract: Contract, frames: Frames, cmd_vel: str) -> dict[str, Input]:

@@ -2,7 +2,8 @@
 
 nav_msgs/Odometry carries the pose in the world frame and the twist in the body frame (REP 105), sensor_msgs/Imu the attitude and body rates
 (REP 145); quaternions are (x, y, z, w) on the wire and (w, x, y, z) inside. sensor_msgs/JointState names its joints: their order is the
-sender's business.
+sender's business. Obstacles come as a sensor_msgs/PointCloud2 in the base frame with the fields x, y, z and radius, in any order and
+number: from the base to a ball's centre or the nearest point of a pillar's axis.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 from geometry_msgs.msg import PoseStamped, Twist, Vector3Stamped
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import Imu, JointState, PointCloud2, PointField
 
 from robots.errors import TetherError
 from robots.signals import Command, Sensor
@@ -119,6 +120,71 @@ class JointReader:
             (s.name, JOINT_FIELDS[s.name], np.array([place[joint] for joint in s.channels], dtype=np.intp)) for s in self._sensors
         ]
         self._names = names
+
+
+OBSTACLE_FIELDS = ("x", "y", "z", "radius")
+FAR_M = 10.0  # a slot without an obstacle reads (FAR_M, 0, 0, 0)
+FLOATS = {PointField.FLOAT32: "f4", PointField.FLOAT64: "f8"}
+
+
+class ObstacleReader:
+    """The readings of source ``obstacles``: the nearest surfaces first, as many as the sensor has channels for.
+
+    Args:
+        sensor: with four channels an obstacle.
+    """
+
+    def __init__(self, sensor: Sensor) -> None:
+        self._name, self._slots = sensor.name, sensor.size // len(OBSTACLE_FIELDS)
+
+    def __call__(self, message: PointCloud2) -> Readings:
+        """Offset and radius [m] a slot.
+
+        Raises:
+            TetherError: for a cloud without one of the fields, or with data that its own layout does not fit.
+        """
+        points = np.array(_points(message), dtype=np.float64).reshape(-1, len(OBSTACLE_FIELDS))
+        gap = np.linalg.norm(points[:, :3], axis=1) - points[:, 3]
+        if not np.isfinite(gap).all():
+            raise TetherError("an obstacle is not finite; leave out what is not seen")
+        nearest = points[np.argsort(gap, kind="stable")[: self._slots]]
+        reading = np.tile([FAR_M, 0.0, 0.0, 0.0], (self._slots, 1))
+        reading[: len(nearest)] = nearest
+        return {self._name: reading.ravel()}
+
+
+def _points(message: PointCloud2) -> list[tuple[float, ...]]:
+    """(x, y, z, radius) of every point."""
+    layout = {field.name: field for field in message.fields if field.datatype in FLOATS and field.count == 1}
+    if missing := [name for name in OBSTACLE_FIELDS if name not in layout]:
+        found = ", ".join(field.name for field in message.fields) or "none"
+        raise TetherError(f"obstacles lack the field {', '.join(missing)} as one float; the cloud has: {found}")
+    count = message.width * message.height
+    if len(message.data) != count * message.point_step or message.row_step != message.width * message.point_step:
+        raise TetherError(
+            f"obstacles have {len(message.data)} bytes for {count} points of {message.point_step}; send the rows without gaps"
+        )
+    order = ">" if message.is_bigendian else "<"
+    chosen = [layout[name] for name in OBSTACLE_FIELDS]
+    try:
+        kind = np.dtype(
+            {
+                "names": list(OBSTACLE_FIELDS),
+                "formats": [order + FLOATS[field.datatype] for field in chosen],
+                "offsets": [field.offset for field in chosen],
+                "itemsize": message.point_step,
+            }
+        )
+        points: list[tuple[float, ...]] = np.frombuffer(bytes(message.data), dtype=kind).tolist()
+    except ValueError as error:
+        raise TetherError(f"the layout of obstacles is impossible: {error}") from error
+    return points
+
+
+def no_obstacles() -> PointCloud2:
+    """A cloud without a point, with the fields that `ObstacleReader` wants."""
+    fields = [PointField(name=name, offset=4 * number, datatype=PointField.FLOAT32, count=1) for number, name in enumerate(OBSTACLE_FIELDS)]
+    return PointCloud2(height=1, fields=fields, point_step=4 * len(OBSTACLE_FIELDS))
 
 
 def goal_from_pose(message: PoseStamped) -> Vector:

@@ -4,6 +4,7 @@
 |---|---|---|
 | the contract's sources: `odometry` | nav_msgs/Odometry in | the arrival of the one that is the clock is a step |
 | `joint_state`, `imu` | sensor_msgs/JointState, Imu in | joints are found by name |
+| `obstacles` | sensor_msgs/PointCloud2 in | points of the base frame with x, y, z, radius; the nearest count |
 | the contract's commands: `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
 | `goal_velocity`, `goal_acceleration` | geometry_msgs/Vector3Stamped in | likewise, for a policy that follows a moving goal |
 | `cmd_vel` | geometry_msgs/Twist or TwistStamped in | for a policy that walks |

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from nav_msgs.msg import Odometry
 from numpy.typing import NDArray
-from sensor_msgs.msg import Imu, JointState
+from sensor_msgs.msg import Imu, JointState, PointCloud2, PointField
 
 from robots.errors import TetherError
 from robots.signals import Actuation
@@ -55,6 +55,24 @@ def fill_odometry(message: Odometry, sensors: Mapping[str, Vector], stamp_ns: in
     pose.orientation.w, pose.orientation.x, pose.orientation.y, pose.orientation.z = orientation.tolist()
     twist.linear.x, twist.linear.y, twist.linear.z = velocity.tolist()
     twist.angular.x, twist.angular.y, twist.angular.z = sensors["angular_velocity_base_in_base"].tolist()
+
+
+def obstacle_cloud(frame: str) -> PointCloud2:
+    """An empty cloud of obstacles in ``frame``."""
+    fields = [PointField(name=name, offset=4 * k, datatype=PointField.FLOAT32, count=1) for k, name in enumerate(("x", "y", "z", "radius"))]
+    message = PointCloud2(height=1, fields=fields, point_step=16, is_dense=True)
+    message.header.frame_id = frame
+    return message
+
+
+def fill_obstacles(message: PointCloud2, reading: Vector, range_m: float, stamp_ns: int) -> None:
+    """Write the obstacles of a reading, four numbers each, that are within ``range_m`` into ``message``."""
+    _set_stamp(message, stamp_ns)
+    slots = reading.reshape(-1, 4)
+    seen = slots[np.linalg.norm(slots[:, :3], axis=1) - slots[:, 3] <= range_m]
+    message.width = len(seen)
+    message.row_step = message.width * message.point_step
+    message.data = seen.astype("<f4").tobytes()
 
 
 def fill_imu(message: Imu, sensors: Mapping[str, Vector], stamp_ns: int) -> None:

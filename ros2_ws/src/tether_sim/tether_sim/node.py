@@ -3,6 +3,7 @@
 | name | type | what |
 |---|---|---|
 | `odometry` | nav_msgs/Odometry out | quadrotors: the newest readings, every control period |
+| `obstacles` | sensor_msgs/PointCloud2 out | a quadrotor's that senses them: likewise, before the odometry |
 | `imu`, `joint_state` | sensor_msgs/Imu, JointState out | legged robots: likewise |
 | `ground_truth` | nav_msgs/Odometry out | legged robots: without noise, for judges alone |
 | `actuation` | sensor_msgs/JointState in | the newest command, held for the period |

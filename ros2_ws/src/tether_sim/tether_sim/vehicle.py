@@ -18,15 +18,27 @@ LANDED_SPEED_M_S = 0.3
 class Vehicle:
     """A quadrotor and its sensors.
 
+    Args:
+        robot, actuation_mode, rate_hz: what flies, and how it is commanded.
+        noise, seed, obstacles: see `Senses`. It flies through obstacles as if they were not there.
+
     Attributes:
         resting: whether it touches the ground and hardly moves.
     """
 
-    def __init__(self, robot: Quadrotor, actuation_mode: str, rate_hz: float, noise: Mapping[str, Sequence[float]], seed: int) -> None:
+    def __init__(
+        self,
+        robot: Quadrotor,
+        actuation_mode: str,
+        rate_hz: float,
+        noise: Mapping[str, Sequence[float]],
+        seed: int,
+        obstacles: Sequence[Sequence[float]] = (),
+    ) -> None:
         torch.set_num_threads(1)
         self._simulator = QuadrotorSimulator(robot, 1, actuation_mode=actuation_mode, control_dt=1.0 / rate_hz)
         self._simulator.in_real_time()
-        self._senses = Senses(robot, noise, seed)
+        self._senses = Senses(robot, noise, seed, obstacles)
         self._all = torch.ones(1, dtype=torch.bool)
 
     @torch.inference_mode()

@@ -103,7 +103,7 @@ def report(result: dict[str, Any]) -> str:
             rows.append((name, f"{values}   over {result['judged']}"))
     for name, found in result["measures"].items():
         rms = f"   RMS {found['rms']['root_mean_square']:.3f} over {result['judged']}" if found["rms"]["episodes"] else ""
-        rows.append((name, f"mean {found['mean']:.3f}{rms}"))
+        rows.append((name, f"mean {found['mean']:.3f}   least {found['least']:.3f}{rms}"))
     width = max(12, *[len(name) for name, _ in rows])
     return "\n".join(f"{name:<{width}} {text}" for name, text in rows)
 
@@ -114,10 +114,14 @@ def recorder_of(video: Path | None, policy: Policy) -> Any:
         return None
     from robots import registry
     from robots.description import LeggedRobot
+    from sim.obstacles import OBSTACLES
     from training.render import FlightRecorder, check_output
+    from training.render_room import RoomRecorder
     from training.render_walk import WalkRecorder
 
     check_output(video)
+    if any(sensor.name == OBSTACLES for sensor in policy.contract.sensors):
+        return RoomRecorder()
     return WalkRecorder() if isinstance(registry.robot(policy.contract.robot), LeggedRobot) else FlightRecorder()
 
 
@@ -126,9 +130,12 @@ def draw_recorded(recorder: Any, policy: Policy, path: Path, title: str) -> None
     from robots import registry
     from training.evaluate import task_of
     from training.render import draw
+    from training.render_room import RoomRecorder, draw_room
     from training.render_walk import WalkRecorder, draw_walk
 
-    if isinstance(recorder, WalkRecorder):
+    if isinstance(recorder, RoomRecorder):
+        draw_room(recorder.flight(policy.contract.period_s), path, title=title)
+    elif isinstance(recorder, WalkRecorder):
         draw_walk(recorder.walk(registry.robot(policy.contract.robot), policy.contract.period_s), path, title=title)
     else:
         draw(recorder.flight(policy), path, title=title, tolerance_m=getattr(task_of(policy), "success_m", None))

@@ -37,7 +37,7 @@ class Beeline(LearnedLaw):
 class Straight(nn.Module):
     """Action from the observation's first three numbers, goal − position [m] in the world."""
 
-    gain_1_m = 2.0
+    gain_1_m = 1.2
     recurrent_size = 0
 
     def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:

@@ -160,6 +160,11 @@ class Environment:
             self._state = state if world is None else state | self._sense(state, world)
         return self._state
 
+    @property
+    def scene(self) -> dict[str, Tensor]:
+        """`state`, and what surrounds the robot, for who looks on."""
+        return self.state | dict(self.episode.world or {})
+
     def _sensed(self, state: dict[str, Tensor], world: Signals | None) -> dict[str, Tensor]:
         """The robot's state, with what follows from it and the world around; pure."""
         return state if world is None else state | self.task.sense(state, world)

@@ -37,7 +37,7 @@ class Observer(Protocol):
     """Sees every control step of the first batch."""
 
     def __call__(self, state: Mapping[str, Tensor], command: Mapping[str, Tensor], actuation: Mapping[str, Tensor]) -> None:
-        """``state`` is privileged, before the step; all ``[num_envs, width]``."""
+        """``state`` is privileged, before the step, with what surrounds the robot (`Start.world`); ``[num_envs, …]``."""
 
 
 @dataclass
@@ -51,8 +51,8 @@ class Flights:
         success, crashed: bool ``[num_envs]``; an actuation that is not a number is a crash.
         violations: control steps outside the contract's limits while the episode lasted, by limit, ``[num_envs]``.
         alive: bool ``[steps, num_envs]``, whether the episode had not ended before the step.
-        measures: what the task reports beside, by name: its mean while the episode lasted, and its root mean square over the judged part,
-            ``[num_envs]`` each.
+        measures: what the task reports beside, by name: its mean and its least while the episode lasted, and its root mean square over the
+            judged part, ``[num_envs]`` each.
     """
 
     errors: np.ndarray
@@ -62,7 +62,7 @@ class Flights:
     crashed: np.ndarray
     violations: dict[str, np.ndarray]
     alive: np.ndarray
-    measures: dict[str, tuple[np.ndarray, np.ndarray]]
+    measures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
 
 
 def evaluate(
@@ -143,7 +143,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
     errors, history = [], []
     measured: dict[str, list[np.ndarray]] = {}
     for _ in range(environment.episode_steps):
-        state = environment.simulator.privileged() if observer else {}
+        state = environment.scene if observer else {}
         output = policy.step(_numpy(sensors), _numpy(command), memory)
         if not safeguard:
             output = _without_safeguard(output, environment, memory)
@@ -189,8 +189,11 @@ def _without_safeguard(output: PolicyOutput, environment: Environment, memory: n
 
 def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean while the episode lasted, and root mean square over the judged part of it, ``[num_envs]``, of ``[steps, num_envs]``."""
+def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Mean and least while the episode lasted, and root mean square over its judged part, ``[num_envs]``, of ``[steps, num_envs]``."""
     judged = task.judged(torch.from_numpy(values)).numpy()
-    return np.where(alive, values, 0.0).sum(0) / alive.sum(0), np.sqrt(np.square(judged).mean(0))
+    mean, least = np.where(alive, values, 0.0).sum(0) / alive.sum(0), np.where(alive, values, np.inf).min(0)
+    return mean, least, np.sqrt(np.square(judged).mean(0))
 
 
 def outside_limits(limits: Limits, state: Mapping[str, Tensor], distance: Tensor) -> dict[str, np.ndarray]:
@@ -239,10 +242,10 @@ def summarise(flights: list[Flights], seed: int) -> dict[str, Any]:
 
 
 def _figures(name: str, flights: list[Flights], seed: int) -> dict[str, Any]:
-    """Of one measure: its mean over all episodes, and the spread of its root mean square over those that did not crash."""
-    means = np.concatenate([batch.measures[name][0] for batch in flights])
-    rms = _spread([batch.measures[name][1][~batch.crashed] for batch in flights], seed)
-    return {"mean": float(means.mean()), "mean_interval": list(bootstrap(means, seed=seed)), "rms": rms}
+    """Of one measure: its mean and its least over all episodes, and the spread of its root mean square over those that did not crash."""
+    means, least = (np.concatenate([batch.measures[name][part] for batch in flights]) for part in (0, 1))
+    rms = _spread([batch.measures[name][2][~batch.crashed] for batch in flights], seed)
+    return {"mean": float(means.mean()), "mean_interval": list(bootstrap(means, seed=seed)), "least": float(least.min()), "rms": rms}
 
 
 def _spread(batches: list[np.ndarray], seed: int) -> dict[str, Any]:

@@ -114,7 +114,7 @@ class SimDriver:
         if self._silent < 0:
             return
         for observer in self.observers:
-            observer(self.environment.state, self.environment.command, self._last)
+            observer(self.environment.scene, self.environment.command, self._last)
         step = self.environment.step(self._last)
         self._sensors = step.sensors
         self.errors.append(float(step.tracking_error[0]))

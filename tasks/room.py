@@ -18,8 +18,9 @@ Velocity set-point over `SPEED_M_S`, in the world.
     a = shorten(k_v (u − v − δ_v v̇), a_max) − d      wanted acceleration; d: what thrust and gravity do not explain
     ω = k_R (e_R − δ_R ω_measured)                   body rates, e_R as in `tasks/geometric.py`
 
-The two leads make up for the lag of motors, rate loop and delays. v̇ is the thrust's, gravity's and d. d is the mean of what was seen so far
-for the first 0.3 s, then low-passed with that, so that a wrong mass or thrust is known after a few steps.
+Thrust is what gives the vertical part of the wanted acceleration at the present tilt: height does not suffer while the attitude lags
+behind set-points that swing. The two leads make up for the lag of motors, rate loop and delays. v̇ is the thrust's, gravity's and d. d is the
+mean of what was seen so far for the first 0.3 s, then low-passed with that, so that a wrong mass or thrust is known after a few steps.
 
 Task memory (17), of this step, in the world: orientation (4), body rates (3, in the base), velocity (3), v̇ (3), d (3), and the number of
 steps, until it is 0.3 s.
@@ -47,7 +48,8 @@ Closeness is exp(−distance of the vehicle's centre to the surface / 0.5 m).
 | `distance` | −1 · ‖goal − position‖ |
 | `at_goal` | 10 · exp(−‖goal − position‖ / 0.3 m) |
 | `proximity` | −10 · exp(−clearance / 0.08 m), clearance that of the vehicle's surface from the nearest |
-| `smoothness` | −0.1 · ‖change of actuation, each channel over its range‖² |
+| `rotation` | −0.2 · ‖angular velocity‖ |
+| `smoothness` | −0.5 · ‖change of actuation, each channel over its range‖² |
 | `collision` | −20 once |
 
 ## End
@@ -167,13 +169,15 @@ class Room(QuadrotorFlight):
     presets: ClassVar = {
         "shac": {
             "num_envs": 128,
-            "iterations": 300,
+            "iterations": 160,
+            "check_from": 60,
+            "check_every": 20,
             "actor": {"hidden": (128, 128), "activation": "elu"},
             "shac": {
                 "horizon": 30,
                 "discount": 0.99,
                 "learning_rate": 3e-3,
-                "halve_every": 100,
+                "halve_every": 50,
                 "betas": (0.7, 0.95),
                 "critic_learning_rate": 3e-3,
                 "critic_hidden": (128, 128),
@@ -208,7 +212,8 @@ class Room(QuadrotorFlight):
         acceleration = shorten(self.velocity_gain_1_s * missing, self.acceleration_max_m_s2) - seen.disturbance
         body = to_body(rotation, acceleration.unsqueeze(1)).squeeze(1)
         wanted = geometric.upright(body, rotation[:, 2], self.least_lift_m_s2)
-        thrust, rates = geometric.steer(wanted, self.robot.mass_kg, self.attitude_gain_1_s)
+        _, rates = geometric.steer(wanted, self.robot.mass_kg, self.attitude_gain_1_s)
+        thrust = self.robot.mass_kg * (wanted * rotation[:, 2]).sum(1, keepdim=True) / rotation[:, 2, 2:].clamp(min=0.5)
         rates = rates - self.attitude_gain_1_s * self.attitude_lead_s * seen.rates
         most = rates.new_tensor(self.rate_range_rad_s)
         return {"collective_thrust": thrust.clamp(*self.thrust_limits_n), "body_rates": torch.minimum(torch.maximum(rates, -most), most)}
@@ -319,7 +324,8 @@ class Room(QuadrotorFlight):
             "distance": -1.0 * period * distance,
             "at_goal": 10.0 * period * torch.exp(-distance / 0.3),
             "proximity": -10.0 * period * torch.exp(-clearance / 0.08),
-            "smoothness": -0.1 * period * change.square().sum(1),
+            "rotation": -0.2 * period * length(state[RATES]),
+            "smoothness": -0.5 * period * change.square().sum(1),
             "collision": -20.0 * self.terminated(transition),
         }
 

@@ -11,6 +11,7 @@ from robots.errors import TetherError
 from safety.safeguards.action_set import ActionSet, SafeActions, product
 
 RETREATS = 3  # projections towards a set-point that gets away from everything that is too close
+NEAREST_M = 1e-6  # to a centre: nobody is there, and slopes stay within float32
 SEEN = 4  # numbers an obstacle: offset, radius
 
 
@@ -83,7 +84,7 @@ class SensedOuterLoop(ActionSet):
         """Walls, obstacles, then the unseen on both sides of every axis."""
         position, velocity, sensed = state.split([3, 3, SEEN * self.count], 1)
         sensed = sensed.unflatten(1, (self.count, SEEN))
-        distance = sensed[:, :, :3].square().sum(2).clamp(min=torch.finfo(state.dtype).eps ** 2).sqrt()
+        distance = sensed[:, :, :3].square().sum(2).clamp(min=NEAREST_M**2).sqrt()
         normals = torch.cat([self.faces.expand(state.shape[0], -1, -1), sensed[:, :, :3] / distance.unsqueeze(2)], 1)  # into what is there
         gaps = distance - sensed[:, :, 3] - self.tube
         clearance = torch.cat([self.offsets - (self.faces * position.unsqueeze(1)).sum(2), gaps], 1)

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from safety.safeguards import (
     ActionSet,
     CertifiedActions,
+    Deflection,
     HalfSpaceProjection,
     JointLimits,
     OuterLoop,
@@ -28,6 +29,7 @@ from safety.safeguards import (
     Safeguard,
     Scaled,
     SecondOrder,
+    SensedOuterLoop,
 )
 from safety.safeguards.action_set import SafeActions
 from training.onnx_graph import graph_of
@@ -106,6 +108,12 @@ def outer_loop(dtype: torch.dtype = torch.float64) -> OuterLoop:
     return OuterLoop(faces, offsets, **balls, speed=[2.0, 2.0, 1.0], alpha=4.0, tube=0.1, dtype=dtype)
 
 
+def sensed_outer_loop(dtype: torch.dtype = torch.float64) -> SensedOuterLoop:
+    """The same room with whatever two obstacles are sensed."""
+    faces, offsets = np.vstack([np.eye(3), -np.eye(3)]), [2.0, 2.0, 3.0, 2.0, 2.0, 0.0]
+    return SensedOuterLoop(faces, offsets, 2, speed=[2.0, 2.0, 1.0], alpha=2.0, lag_s=0.4, tube=0.1, dtype=dtype)
+
+
 class Fixed(ActionSet):
     """The same polytope in every state, around a given centre."""
 
@@ -140,6 +148,8 @@ def every_safeguard(dtype: torch.dtype = torch.float64) -> dict[str, tuple[Safeg
         "seeker, projection": (HalfSpaceProjection(seeker(dtype)), 2, 2),
         "seeker, ray": (RayMask(seeker(dtype)), 2, 2),
         "outer loop": (RayMask(outer_loop(dtype)), 3, 3),
+        "sensed, ray": (RayMask(sensed_outer_loop(dtype)), 14, 3),
+        "sensed, deflection": (Deflection(sensed_outer_loop(dtype)), 14, 3),
         "joint velocities": (joints("velocity", dtype), 6, 3),
         "joint positions": (joints("position", dtype), 6, 3),
         "joint positions, scaled": (Scaled(joints("position", dtype), [0.1, 0.0, -0.1], [0.5, 0.7, 1.0], dtype), 6, 3),

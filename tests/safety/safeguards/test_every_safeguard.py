@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from safety.safeguards import CertifiedActions, Guarded, JointLimits, OuterLoop, OutsideBall, Projection, RayMask, Safeguard, Scaled
+from safety.safeguards import (
+    CertifiedActions,
+    Guarded,
+    JointLimits,
+    OuterLoop,
+    OutsideBall,
+    Projection,
+    RayMask,
+    Safeguard,
+    SensedOuterLoop,
+)
 from safety.safeguards.within import PolytopeSafeguard
 from sim.fused.fuse import Fused
 from tests.safety.safeguards.systems import certified, every_safeguard, in_onnx, joints, states_in
@@ -37,6 +50,9 @@ def states_for(safeguard: Safeguard, n: int, seed: int = 0) -> Tensor:
     if isinstance(actions, OutsideBall):
         direction = torch.nn.functional.normalize(uniform(2), dim=1)
         return actions.obstacle.double() + direction * (actions.radius + (uniform(1)).clamp(min=0.0))
+    if isinstance(actions, SensedOuterLoop):
+        position = uniform(3) * torch.tensor([1.9, 1.9, 1.4], dtype=torch.float64) + torch.tensor([0.0, 0.0, 1.5], dtype=torch.float64)
+        return torch.cat([position, torch.zeros_like(position), *_obstacles_beside(actions, uniform)], 1)
     assert isinstance(actions, OuterLoop)
     position = uniform(3) * torch.tensor([1.9, 1.9, 1.4], dtype=torch.float64) + torch.tensor([0.0, 0.0, 1.5], dtype=torch.float64)
     balls, radii = actions.obstacles.double(), actions.radii.double()
@@ -44,6 +60,16 @@ def states_for(safeguard: Safeguard, n: int, seed: int = 0) -> Tensor:
         apart = position - ball
         position = ball + apart * (radius / apart.norm(dim=1, keepdim=True)).clamp(min=1.0)
     return position
+
+
+def _obstacles_beside(actions: SensedOuterLoop, uniform: Callable[[int], Tensor]) -> list[Tensor]:
+    """Offset and radius of balls that touch the tube or leave up to a metre."""
+    parts = []
+    for _ in range(actions.count):
+        radius, gap = 0.5 + 0.4 * uniform(1), uniform(1).clamp(min=0.0)
+        direction = torch.nn.functional.normalize(uniform(3), dim=1)
+        parts += [direction * (radius + gap + actions.tube), radius]
+    return parts
 
 
 def actions_for(safeguard: Safeguard, states: Tensor, k: int, seed: int = 1) -> Tensor:

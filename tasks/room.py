@@ -19,8 +19,8 @@ Velocity set-point over `SPEED_M_S`, in the world.
     ω = k_R (e_R − δ_R ω_measured)                   body rates, e_R as in `tasks/geometric.py`
 
 Thrust is what gives the vertical part of the wanted acceleration at the present tilt: height does not suffer while the attitude lags
-behind set-points that swing. The two leads make up for the lag of motors, rate loop and delays. v̇ is the thrust's, gravity's and d. d is the
-mean of what was seen so far for the first 0.3 s, then low-passed with that, so that a wrong mass or thrust is known after a few steps.
+behind set-points that swing. The two leads make up for the lag of motors, rate loop and delays. v̇ is the thrust's, gravity's and d. d is
+the mean of what was seen so far for the first 0.3 s, then low-passed with that, so that a wrong mass or thrust is known in a few steps.
 
 Task memory (17), of this step, in the world: orientation (4), body rates (3, in the base), velocity (3), v̇ (3), d (3), and the number of
 steps, until it is 0.3 s.

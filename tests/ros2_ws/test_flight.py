@@ -17,8 +17,8 @@ from deploy.runtime import State
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
 from tasks.track import Track
-from tests.ros2_ws.helpers import POLICY
-from tether_bringup.flight import START, fly
+from tests.ros2_ws.helpers import POLICIES, POLICY
+from tether_bringup.flight import ROOM, ROOM_GOALS, START, fly
 from tether_bringup.mission import robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
 from tether_bringup.witness import Witness
@@ -57,6 +57,20 @@ def test_a_figure_eight_is_streamed_and_followed(domain: None, tmp_path: Path) -
     goal = recorded.block("command.goal_position_in_world")[recorded.columns["state"] == State.POLICY]
     assert goal[:, 0].max() > 1.9
     assert recorded.block("command.goal_velocity_in_world").any()
+
+
+def test_a_policy_that_senses_obstacles_flies_around_them(domain: None, tmp_path: Path) -> None:
+    """There and back through the middle of a pillar, if it were not for what it is told."""
+    log = tmp_path / "flight.mcap"
+    result = fly(POLICIES / "room_beeline.onnx", log, seconds=20.0, goals=ROOM_GOALS, options=UNHURRIED, world=ROOM)
+    assert max(result["distances_m"]) < 0.2
+    recorded = read_log(log)
+    flown = recorded.columns["state"] == State.POLICY
+    position = recorded.block("sensor.position_base_in_world")[flown]
+    slots = recorded.block("sensor.nearest_obstacles_in_base")[flown].reshape(-1, 6, 4)
+    gap = (np.linalg.norm(slots[:, :, :3], axis=2) - slots[:, :, 3]).min(1)
+    assert 0.07 + 0.02 < gap.min() < 0.35, "clear of what it passes, and past something"
+    assert np.abs(position[:, :2]).max() < 2.9
 
 
 def test_a_policy_for_goals_that_stand_still_is_not_sent_a_figure_eight(domain: None, tmp_path: Path) -> None:

@@ -77,7 +77,7 @@ class Process:
 
 
 def parameters(values: Mapping[str, Any]) -> list[str]:
-    """ROS arguments that set parameters; floats stay floats."""
+    """ROS arguments that set parameters; numbers in lists are floats, and floats stay floats."""
     arguments = ["--ros-args"]
     for name, value in values.items():
         arguments += ["-p", f"{name}:={_text(value)}"]
@@ -88,7 +88,7 @@ def _text(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(_text(float(item)) for item in value) + "]"
+        return "[" + ", ".join(f"'{item}'" if isinstance(item, str) else _text(float(item)) for item in value) + "]"
     if isinstance(value, float):
         return f".{value}" if math.isinf(value) or math.isnan(value) else repr(value)  # .inf and .nan are how YAML writes them
     return str(value)

@@ -31,7 +31,7 @@ class Beeline(LearnedLaw):
         if rate_hz not in (None, task.rate_hz):
             raise TetherError(f"the safeguard of {task.name} was measured at {task.rate_hz:g} Hz; leave the rate out")
         super().__init__(task, safeguard=safeguard or SafeguardConfig(name="deflection"))
-        self.actor = Straight()
+        self.actor = Straight()  # type: ignore[assignment]  # has all that is asked of an actor that does not learn
 
 
 class Straight(nn.Module):

@@ -22,6 +22,7 @@ from robots.description import Limits
 from robots.errors import TetherError
 from tasks.rotation import rotation_matrix
 from tasks.task import Task
+from training.control_law import split_memory
 from training.environment import Environment
 from training.simulators import engine_for, make_simulator
 from training.statistics import CONFIDENCE, bootstrap, clopper_pearson
@@ -146,7 +147,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         state = environment.scene if observer else {}
         output = policy.step(_numpy(sensors), _numpy(command), memory)
         if not safeguard:
-            output = _without_safeguard(output, environment, memory)
+            output = _without_safeguard(output, task)
         memory = output.memory
         finite = np.all([np.isfinite(value).all(1) for value in output.actuation.values()], axis=0)
         actuation = {name: _executable(value, finite).to(environment.device) for name, value in output.actuation.items()}
@@ -179,16 +180,14 @@ def _said(output: PolicyOutput) -> dict[str, Tensor]:
     return {"intervention": torch.from_numpy(changed), "infeasible": torch.from_numpy(1.0 - kept)}
 
 
-def _without_safeguard(output: PolicyOutput, environment: Environment, memory: np.ndarray) -> PolicyOutput:
+def _without_safeguard(output: PolicyOutput, task: Task) -> PolicyOutput:
     """What the same law would have given without its safeguard: the actor's action is sent, and remembered."""
-    task, action = environment.task, output.unguarded
-    remembered = output.memory.copy()
-    remembered[:, 1 : 1 + action.shape[1]] = action  # see training.control_law.split_memory
-    return output._replace(actuation=_numpy(task.actuate(torch.from_numpy(action))), memory=remembered)
+    action, remembered = output.unguarded, output.memory.copy()
+    remembered[:, 1 : 1 + task.action_size] = action  # see training.control_law.split_memory
+    seen = split_memory(torch.from_numpy(remembered), task.action_size, task.task_memory_size)[0].task
+    return output._replace(actuation=_numpy(task.follow(seen, torch.from_numpy(action))), memory=remembered)
 
 
-def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean while the episode lasted, and root mean square over the judged part of it, ``[num_envs]``, of ``[steps, num_envs]``."""
 def _measured(task: Task, values: np.ndarray, alive: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Mean and least while the episode lasted, and root mean square over its judged part, ``[num_envs]``, of ``[steps, num_envs]``."""
     judged = task.judged(torch.from_numpy(values)).numpy()

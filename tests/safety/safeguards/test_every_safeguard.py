@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from safety.safeguards import CertifiedActions, Guarded, JointLimits, OuterLoop, OutsideBall, Projection, RayMask, Safeguard, Scaled
 from safety.safeguards import (
     CertifiedActions,
     Guarded,
@@ -19,6 +18,7 @@ from safety.safeguards import (
     Projection,
     RayMask,
     Safeguard,
+    Scaled,
     SensedOuterLoop,
 )
 from safety.safeguards.within import PolytopeSafeguard

@@ -17,7 +17,7 @@ from benchmarks.training_report import interquartile_interval, interquartile_mea
 Result = Mapping[str, Any]
 SETTLED, STUCK = 0.05, 0.25
 # Walter et al. 2025, arXiv 2506.01665: final return, by task, algorithm and variant; where they publish one.
-PUBLISHED = {
+PUBLISHED: dict[tuple[str, str], dict[str, float]] = {
     ("pendulum", "shac"): {"none": -8, "BP": -8, "RM": -8, "HRM": -11.8},
     ("pendulum", "sac"): {"none": -14, "BP": -1083, "RM": -424},
     ("pendulum", "ppo"): {"none": -596, "BP": -10, "RM": -12},

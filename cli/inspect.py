@@ -87,9 +87,14 @@ def report(policy: Policy, data: dict[str, Any]) -> str:
         ),
         "inputs\n" + _table(contract.sensors, "source") + "\n" + _table(contract.commands, "on_stale"),
         "outputs\n" + _table(contract.actuation, "field"),
+        *([f"safeguard: {contract.safeguard.name}\n{_indented(contract.safeguard.promise)}"] if contract.safeguard else []),
         "provenance\n" + _rows(_flat(data["provenance"])),
     ]
     return "\n\n".join(blocks)
+
+
+def _indented(text: str) -> str:
+    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 def _table(signals: Sequence[Signal], extra: str) -> str:

@@ -231,6 +231,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=1_000_000, metavar="N", help="at least, of each cell (default: 1,000,000)")
     parser.add_argument("--system", nargs="*", default=SYSTEMS, metavar="NAME", help="tasks (default: all)")
+    parser.add_argument("--safeguard", nargs="*", metavar="NAME", help=f"safeguards, or {NONE} (default: all, and {NONE})")
     parser.add_argument("--policy", nargs="*", default=[], type=Path, metavar="RUN", help="run directories or checkpoints")
     parser.add_argument("--json", type=Path, default=RESULTS, metavar="FILE", help="where to write")
     args = parser.parse_args()
@@ -238,7 +239,7 @@ def main() -> None:
     cells = []
     for system in args.system:
         task = registry.load(registry.TASKS, system)()
-        names = (NONE, *task.safeguards)
+        names = args.safeguard or (NONE, *task.safeguards)
         cells += [(task, name, actor, make) for name in names for actor, make in actors(task, laws)]
     rows = []
     with one_thread(), tqdm(total=len(cells) * args.steps, unit="step", unit_scale=True, delay=1.0, disable=None) as bar:

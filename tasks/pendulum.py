@@ -1,7 +1,10 @@
-"""Pendulum: bring it upright and hold it there, from anywhere in its safe set, by a motor that could throw it out.
+"""Pendulum: bring it upright and hold it there by a motor that could throw it out.
 
 The task of Walter et al. 2025 (arXiv 2506.01665): observation, reward, dynamics and step are the published ones. Angles are never wrapped:
 a turn further is another state, 39.5 worse at every step.
+
+Where episodes begin is not known: here in the safe set shrunk to half, |θ| ≤ 90°, for all but `unseen`. At 180° the two ways up are as good
+as each other, and no continuous policy of the observation takes either.
 
 ## Observation (3)
 
@@ -55,11 +58,11 @@ class SwingUp(CertifiedTask):
     action_size = 1
     observation_names = ("sine", "cosine", "speed")
     suites: ClassVar = {
-        "nominal": SafeSuite(name="nominal"),
-        "full": SafeSuite(name="full", disturbance=1.0),
+        "nominal": SafeSuite(name="nominal", start_share=0.5),
+        "full": SafeSuite(name="full", start_share=0.5, disturbance=1.0),
         "unseen": SafeSuite(name="unseen", disturbance=2.0, noise=0.002),
     }
-    training_suite = SafeSuite(name="training", disturbance=1.0)
+    training_suite = SafeSuite(name="training", start_share=0.5, disturbance=1.0)
     presets: ClassVar = {
         "shac": {
             "num_envs": 32,

@@ -14,6 +14,7 @@ from safety.safeguards.surroundings import step_to_worst
 from safety.safeguards.within import PolytopeSafeguard, Room, pull_back
 
 PROJECTIONS = 6
+INWARD = 1e-10  # of a face: on it, rounding would count as going farther, and a pull-back from no slack at all ends in the centre
 
 
 class Deflection(PolytopeSafeguard):
@@ -28,5 +29,5 @@ class Deflection(PolytopeSafeguard):
         """Projected in turn, then shortened."""
         normals, slack = room.with_box()
         for _ in range(PROJECTIONS):
-            offset = offset - step_to_worst(normals, slack, offset)
+            offset = offset - step_to_worst(normals, slack, offset, INWARD)
         return pull_back(normals, slack, offset)

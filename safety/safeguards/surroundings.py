@@ -11,7 +11,7 @@ from robots.errors import TetherError
 from safety.safeguards.action_set import ActionSet, SafeActions, product
 
 RETREATS = 3  # projections towards a set-point that gets away from everything that is too close
-NEAREST_M = 1e-6  # to a centre: nobody is there, and slopes stay within float32
+NEAREST_M = 1e-6  # to a centre: nobody is there, and whoever says so is sent up, along no slope
 SEEN = 4  # numbers an obstacle: offset, radius
 
 
@@ -85,7 +85,9 @@ class SensedOuterLoop(ActionSet):
         position, velocity, sensed = state.split([3, 3, SEEN * self.count], 1)
         sensed = sensed.unflatten(1, (self.count, SEEN))
         distance = sensed[:, :, :3].square().sum(2).clamp(min=NEAREST_M**2).sqrt()
-        normals = torch.cat([self.faces.expand(state.shape[0], -1, -1), sensed[:, :, :3] / distance.unsqueeze(2)], 1)  # into what is there
+        below = (distance <= NEAREST_M).unsqueeze(2)
+        towards = torch.where(below, sensed.new_tensor([0.0, 0.0, -1.0]), sensed[:, :, :3] / distance.unsqueeze(2))
+        normals = torch.cat([self.faces.expand(state.shape[0], -1, -1), towards], 1)  # into what is there
         gaps = distance - sensed[:, :, 3] - self.tube
         clearance = torch.cat([self.offsets - (self.faces * position.unsqueeze(1)).sum(2), gaps], 1)
         approach = product(normals, velocity)
@@ -111,12 +113,12 @@ class SensedOuterLoop(ActionSet):
         return self.clamp(centre)
 
 
-def step_to_worst(rows: Tensor, bounds: Tensor, point: Tensor) -> Tensor:
-    """What to take off ``point`` ``[n, k]`` to be on the row of {A u ≤ b} farthest violated, in units of u; zero where none is."""
+def step_to_worst(rows: Tensor, bounds: Tensor, point: Tensor, inward: float = 0.0) -> Tensor:
+    """What to take off ``point`` ``[n, k]`` to be ``inward`` of the row of {A u ≤ b} farthest violated; zero where none is."""
     square = rows.square().sum(2).clamp(min=torch.finfo(rows.dtype).eps ** 2)
     excess = (product(rows, point) - bounds) / square.sqrt()
     worst = excess.amax(1, keepdim=True)
     chosen = (excess >= worst).to(rows.dtype).detach()
     chosen = chosen / chosen.sum(1, keepdim=True)
-    weight = chosen * (excess.clamp(min=0.0) / square.sqrt())
+    weight = chosen * torch.where(excess > 0.0, excess + inward, 0.0) / square.sqrt()
     return (rows * weight.unsqueeze(2)).sum(1)

@@ -99,7 +99,7 @@ def _arguments(arguments: Sequence[str]) -> argparse.Namespace:
 
 def _body(arguments: Sequence[str]) -> int:
     options = _arguments(arguments)
-    where = {"goals": ROOM_GOALS, "world": ROOM} if options.room else {}
+    where: dict[str, Any] = {"goals": ROOM_GOALS, "world": ROOM} if options.room else {}
     result = fly(options.policy, options.log, options.seconds, seed=options.seed, eight=options.figure_eight, **where)
     mission.write_json(options.json, result)
     distances = ", ".join(f"{distance * 100:.1f}" for distance in result["distances_m"])

@@ -1,7 +1,7 @@
 """Tables and plots of `benchmarks.safe_learning`: interquartile means over seeds with bootstrap intervals, beside the published figures.
 
 *Settled* is the number of interactions after which the interquartile mean of the return stays within `SETTLED` of its range above the
-final value. A seed is *stuck* whose final return is worse than the unsafe median by more than `STUCK` of the way back to the start.
+final value. A seed is *stuck* whose final return is worse than the unsafe median by more than `STUCK` of that.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.training_report import interquartile_interval, interquartile_mean
 
 Result = Mapping[str, Any]
-SETTLED, STUCK = 0.05, 0.25
+SETTLED, STUCK = 0.05, 0.5
 # Walter et al. 2025, arXiv 2506.01665: final return, by task, algorithm and variant; where they publish one.
 PUBLISHED: dict[tuple[str, str], dict[str, float]] = {
     ("pendulum", "shac"): {"none": -8, "BP": -8, "RM": -8, "HRM": -11.8},
@@ -57,8 +57,8 @@ def stuck(result: Result, reference: Result | None) -> int:
     """Seeds that are; see the module's docstring."""
     if reference is None:
         return 0
-    goal, start = np.median(reference["final"]["return"]), np.median(result["curve"]["return"][0])
-    return int((np.array(result["final"]["return"]) < goal - STUCK * abs(goal - start)).sum())
+    goal = np.median(reference["final"]["return"])
+    return int((np.array(result["final"]["return"]) < goal - STUCK * abs(goal)).sum())
 
 
 def text(results: Sequence[Result]) -> str:
@@ -120,7 +120,7 @@ def _draw(results: Sequence[Result], path: Path) -> Path:
     for axes, algorithm in zip(panels[0], algorithms, strict=True):
         for result in (each for each in results if each["algorithm"] == algorithm):
             _curve(axes, result)
-        axes.set_yscale("symlog", linthresh=_threshold(results))
+        axes.set_ylim(*_range(results))
         axes.set_xlabel("interactions [thousand]")
         axes.set_title(f"{algorithm}, {len(results[0]['seeds'])} seeds", fontsize=10)
         axes.grid(True, linewidth=0.5, alpha=0.4)
@@ -133,9 +133,10 @@ def _draw(results: Sequence[Result], path: Path) -> Path:
     return path
 
 
-def _threshold(results: Sequence[Result]) -> float:
-    """Where the ordinate turns from linear to logarithmic: twice the best final return."""
-    return 2.0 * min(abs(interquartile_mean(np.array(result["final"]["return"]))) for result in results)
+def _range(results: Sequence[Result]) -> tuple[float, float]:
+    """Of the ordinate: about where trainings end, which is what differs; they begin far below."""
+    finals = [interquartile_mean(np.array(result["final"]["return"])) for result in results]
+    return min(finals) - 0.4 * abs(min(finals)), max(finals) + 0.1 * abs(max(finals))
 
 
 def _curve(axes: Any, result: Result) -> None:

@@ -13,6 +13,7 @@ import onnxruntime
 from deploy.policy.errors import PolicyFileError
 
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+PATTERNS_RIGHT = (1, 31)  # 1.16.3 lays buffers of a large graph over one another from its second run on; older than this was not tried
 TRIAL_STEPS = 40
 LONGEST_TRIAL_PERIOD_S = 0.025
 
@@ -44,6 +45,7 @@ def open_session(model: bytes, provider: str) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
+    options.enable_mem_pattern = _version() >= PATTERNS_RIGHT
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # spinning takes a whole core between steps
     options.log_severity_level = 4  # errors reach the caller as exceptions
     try:
@@ -69,10 +71,13 @@ def first_line(error: Exception) -> str:
 
 def _with_options(provider: str) -> Any:
     """CUDA without TF32, whose 10-bit mantissa would break parity; ONNX Runtime before 1.18 cannot say so."""
-    version = tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
-    if provider == "cuda" and version >= (1, 18):
+    if provider == "cuda" and _version() >= (1, 18):
         return (PROVIDERS[provider], {"use_tf32": "0"})
     return PROVIDERS[provider]
+
+
+def _version() -> tuple[int, ...]:
+    return tuple(int(part) for part in onnxruntime.__version__.split(".")[:2])
 
 
 def time_paced(step: Callable[[], Any], period_s: float, steps: int = TRIAL_STEPS) -> np.ndarray:

@@ -280,8 +280,8 @@ def test_the_shipped_geometric_file_is_what_the_code_makes() -> None:
 def test_shipped_contracts_are_those_of_the_installed_task(path: Path) -> None:
     contract = Policy.load(path).contract
     installed = task_of(Policy.load(path)).contract(contract.memory_size, contract.rate_hz)
-    quantiles, delay = contract.observation_quantiles, contract.action_delay_s
-    assert contract == dataclasses.replace(installed, observation_quantiles=quantiles, action_delay_s=delay)
+    of_the_law = {name: getattr(contract, name) for name in ("observation_quantiles", "action_delay_s", "safeguard")}
+    assert contract == dataclasses.replace(installed, **of_the_law)
 
 
 @pytest.mark.parametrize("path", sorted(POLICIES.glob("*.onnx")), ids=lambda path: path.name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,14 +88,10 @@ def report(policy: Policy, data: dict[str, Any]) -> str:
         ),
         "inputs\n" + _table(contract.sensors, "source") + "\n" + _table(contract.commands, "on_stale"),
         "outputs\n" + _table(contract.actuation, "field"),
-        *([f"safeguard: {contract.safeguard.name}\n{_indented(contract.safeguard.promise)}"] if contract.safeguard else []),
+        *([f"safeguard: {contract.safeguard.name}\n{textwrap.indent(contract.safeguard.promise, '  ')}"] if contract.safeguard else []),
         "provenance\n" + _rows(_flat(data["provenance"])),
     ]
     return "\n\n".join(blocks)
-
-
-def _indented(text: str) -> str:
-    return "\n".join(f"  {line}".rstrip() for line in text.splitlines())
 
 
 def _table(signals: Sequence[Signal], extra: str) -> str:

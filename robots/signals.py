@@ -10,6 +10,8 @@ from typing import Literal
 
 JointField = Literal["position", "velocity", "effort"]
 
+FAR_M = 10.0  # what a sensor of obstacles has no obstacle for reads (FAR_M, 0, 0, 0): offset and radius
+
 
 @dataclass(frozen=True)
 class Signal:

@@ -14,8 +14,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from robots.signals import FAR_M
+
 OBSTACLES = "nearest_obstacles_in_base"
-FAR_M = 10.0
 RANGE_M = 4.0
 ABSENT_M = 100.0
 WIDTH = 5  # of a row

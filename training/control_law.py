@@ -16,6 +16,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from robots.contract import SafeguardTerms
 from tasks.task import Memory, Signals, Task
 
 
@@ -44,6 +45,11 @@ class ControlLaw(nn.Module, abc.ABC):
     @abc.abstractmethod
     def memory_size(self) -> int:
         """Width of the memory vector."""
+
+    @property
+    def terms(self) -> SafeguardTerms | None:
+        """What a contract says of the law's safeguard; None for a law without one."""
+        return None
 
     @abc.abstractmethod
     def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:

@@ -18,7 +18,6 @@ from deploy.policy.policy import CONTRACT, PARITY, PROVENANCE, RULES, Policy
 from robots.contract import Contract
 from robots.errors import TetherError
 from training.control_law import ControlLaw
-from training.learned_law import LearnedLaw
 from training.onnx_graph import to_onnx
 from training.sequence import observation_quantiles, random_inputs, recorded_inputs
 
@@ -62,9 +61,8 @@ def contract_of(law: ControlLaw, rate_hz: float | None = None) -> Contract:
         raise TetherError(f"this law runs at {own:g} Hz, not at {rate_hz:g} Hz; leave the rate out or make the law for that rate")
     delay = getattr(getattr(law.task, "training_suite", None), "delay_s", (0.0, 0.0))
     contract = law.task.contract(law.memory_size, own)
-    terms = law.terms if isinstance(law, LearnedLaw) else None
     quantiles = observation_quantiles(law)
-    return dataclasses.replace(contract, action_delay_s=tuple(delay), observation_quantiles=quantiles, safeguard=terms)
+    return dataclasses.replace(contract, action_delay_s=tuple(delay), observation_quantiles=quantiles, safeguard=law.terms)
 
 
 def rules_of(contract: Contract) -> dict[str, Any]:
@@ -110,8 +108,9 @@ def step_policy(policy: Policy, inputs: Mapping[str, np.ndarray]) -> dict[str, n
 
 
 def _by_name(output: Any, contract: Contract) -> dict[str, np.ndarray]:
-    reserved = (name for name in contract.output_sizes if name not in output.actuation)
-    return {name: np.asarray(value) for name, value in (*output.actuation.items(), *zip(reserved, output[1:]))}
+    reserved = [name for name in contract.output_sizes if name not in output.actuation]
+    values = zip(reserved, output[1 : len(reserved) + 1], strict=True)  # ``unguarded`` is not among them in a law without a safeguard
+    return {name: np.asarray(value) for name, value in (*output.actuation.items(), *values)}
 
 
 def _recording(law: ControlLaw, contract: Contract) -> Recording:

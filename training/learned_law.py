@@ -147,7 +147,7 @@ class LearnedLaw(ControlLaw):
 
     @property
     def terms(self) -> SafeguardTerms | None:
-        """What a contract says of the safeguard."""
+        """See `ControlLaw.terms`."""
         if self.guard is None:
             return None
         return SafeguardTerms(name=self.safeguard.name, action_size=self.task.action_size, promise=self.guard.safeguard.promise)

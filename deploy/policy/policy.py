@@ -106,8 +106,7 @@ class Policy:
             feed[name] = array if array.dtype == np.float32 else array.astype(np.float32)
         outputs = self._session.run(self._outputs, feed)
         count = len(self._signals)
-        nothing = [] if self.contract.safeguard else [np.empty((batch, 0), np.float32)]
-        return PolicyOutput(dict(zip(self._signals, outputs)), *outputs[count:], *nothing)
+        return PolicyOutput(dict(zip(self._signals, outputs)), *outputs[count:])
 
     def initial_memory(self, batch: int = 1) -> np.ndarray:
         """Memory at episode start, ``[batch, memory_size]``."""

@@ -115,7 +115,7 @@ class JointLimits(Safeguard):
         feasible = (spare >= -tolerance).to(action.dtype).amin(1, keepdim=True)
         sent = (chosen if self.command == "velocity" else position + self.dt * chosen).to(action.dtype)
         distance = (spare / self.fast).amin(1, keepdim=True).to(action.dtype)
-        intervention = torch.linalg.vector_norm((sent - action).detach(), dim=1, keepdim=True)
+        intervention = torch.linalg.vector_norm(sent - action, dim=1, keepdim=True)
         return Guarded(sent, distance, feasible * known * asked, intervention)
 
     def _within(self, way: Tensor, steps: Tensor) -> Tensor:

@@ -82,7 +82,7 @@ class PolytopeSafeguard(Safeguard):
             chosen = torch.where((offset == wanted).to(state.dtype).amin(1, keepdim=True) > 0.0, within, chosen)
         distance = safe.slack(chosen).amin(1, keepdim=True).to(dtype)
         chosen = chosen.to(dtype)
-        intervention = torch.linalg.vector_norm((chosen - action).detach(), dim=1, keepdim=True)  # a norm has no slope at zero
+        intervention = torch.linalg.vector_norm(chosen - action, dim=1, keepdim=True)
         return Guarded(chosen, distance, (holds * safe.inside).to(dtype) * known * asked, intervention)
 
 

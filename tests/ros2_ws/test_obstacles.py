@@ -9,8 +9,9 @@ from sensor_msgs.msg import PointCloud2, PointField
 
 from robots.crazyflie import OBSTACLES, crazyflie, crazyflie_scout
 from robots.errors import TetherError
+from robots.signals import FAR_M
 from sim.obstacles import RANGE_M
-from tether_ros.messages import FAR_M, ObstacleReader, no_obstacles
+from tether_ros.messages import ObstacleReader, no_obstacles
 from tether_sim.flyer import obstacle
 from tether_sim.messages import fill_obstacles, obstacle_cloud
 from tether_sim.vehicle import Vehicle

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from sim.obstacles import ABSENT_M, FAR_M, RANGE_M, around, nearest, rank
+from robots.signals import FAR_M
+from sim.obstacles import ABSENT_M, RANGE_M, around, nearest, rank
 
 
 def scene(count: int, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

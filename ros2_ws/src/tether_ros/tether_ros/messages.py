@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sensor_msgs.msg import Imu, JointState, PointCloud2, PointField
 
 from robots.errors import TetherError
-from robots.signals import Command, Sensor
+from robots.signals import FAR_M, Command, Sensor
 
 Vector = NDArray[np.float64]
 Readings = dict[str, Vector]
@@ -123,7 +123,6 @@ class JointReader:
 
 
 OBSTACLE_FIELDS = ("x", "y", "z", "radius")
-FAR_M = 10.0  # a slot without an obstacle reads (FAR_M, 0, 0, 0)
 FLOATS = {PointField.FLOAT32: "f4", PointField.FLOAT64: "f8"}
 
 

@@ -178,7 +178,7 @@ def test_what_no_message_carries_is_refused_by_name(contract: Contract) -> None:
     def with_sensor(**changes: Any) -> Contract:
         return dataclasses.replace(contract, sensors=(dataclasses.replace(contract.sensors[0], **changes), *contract.sensors[1:]))
 
-    with pytest.raises(TetherError, match="unknown sensor source 'lidar'; choose one of: imu, joint_state, odometry"):
+    with pytest.raises(TetherError, match="unknown sensor source 'lidar'; choose one of: imu, joint_state, obstacles, odometry"):
         inputs.sources(with_sensor(source="lidar"), FRAMES)
     with pytest.raises(
         TetherError, match="unknown sensor of source imu 'gravity'; choose one of: angular_velocity_base_in_base, orientation"

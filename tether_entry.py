@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlparse
 
 ROOMS = {
     "tether-robot": ("deploy", "robots", "safety", "tether_ros"),
-    "tether": ("benchmarks", "cli", "sim", "tasks", "tether_bringup", "tether_sim", "training"),
+    "tether": ("benchmarks", "cli", "robustness", "sim", "tasks", "tether_bringup", "tether_sim", "training"),
 }
 OURS = {*ROOMS, "tether-bringup", "tether-ros", "tether-sim"}  # the last three are what colcon builds
 

@@ -3,6 +3,7 @@
     layer    forward and backward of 1024 projections onto 20 faces, two actions, beside cvxpylayers with Clarabel (`make peers
              PEERS=cvxpylayers`) on the same problems, one thread each; without its environment that row is left out, with a word
     graph    time added to a policy's step in ONNX Runtime, batch 1, against a graph that hands the action through
+    learning wall time of a window of SHAC through each safeguard over that of one without, in turns, on the published tasks
     exact    float32 and ONNX Runtime against float64, and how many of float32's actions float64 calls unsafe
 
 The sets of the last two are random polytopes around the planar quadrotor's hover, not certified ones: neither figure depends on that.
@@ -11,6 +12,7 @@ The sets of the last two are random polytopes around the planar quadrotor's hove
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import subprocess
 import tempfile
@@ -27,10 +29,14 @@ from torch import Tensor, nn
 from benchmarks.peers.client import WORKERS, interpreter
 from robots.errors import TetherError
 from safety.safeguards import ActionSet, CertifiedActions, PlanarQuadrotor, Projection, RayMask, SafeActions, Safeguard
+from training.batched import Batch
+from training.config import preset
+from training.guard import SafeguardConfig
 from training.onnx_graph import graph_of
 
 BATCH, FACES, ROUNDS = 1024, 20, 15
 STEPS, STATES = 5000, 100_000
+TASKS, WINDOWS = ("pendulum", "planar_quadrotor", "seeker"), 40
 GUARDS: dict[str, Callable[[ActionSet], Safeguard]] = {
     "ray mask, linear": RayMask,
     "ray mask, hyperbolic": lambda actions: RayMask(actions, "hyperbolic"),
@@ -172,6 +178,25 @@ def exact() -> dict[str, dict[str, float]]:
     return found
 
 
+def learning() -> dict[str, dict[str, float]]:
+    """By task and safeguard: its window's time over that of no safeguard, the median over `WINDOWS` turns; two seeds side by side."""
+    found = {}
+    for task in TASKS:
+        names = ("none", "ray_mask", "hyperbolic_ray_mask", "projection")
+        config = preset(task, "shac")
+        batches = {name: Batch(dataclasses.replace(config, num_envs=64, safeguard=SafeguardConfig(name)), [0, 1]) for name in names}
+        times: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(1 + WINDOWS):  # the first compiles
+            for name, batch in batches.items():
+                begin = time.perf_counter()
+                batch.iterate()
+                if turn:
+                    times[name].append(time.perf_counter() - begin)
+        ratios = {name: np.array(times[name]) / np.array(times["none"]) for name in names[1:]}
+        found[task] = {name: float(np.median(ratio)) for name, ratio in ratios.items()}
+    return found
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -180,7 +205,7 @@ def main() -> None:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    results = {"versions": versions, "layer": layer(arguments.venv), "graph": graph(), "exact": exact()}
+    results = {"versions": versions, "layer": layer(arguments.venv), "graph": graph(), "learning": learning(), "exact": exact()}
     text = json.dumps(results, indent=2)
     print(text)
     if arguments.json:

@@ -25,6 +25,7 @@ MAY_IMPORT = {
     "tasks": {"robots", "safety", "sim.obstacles", "sim.simulator", "tasks"},  # no task names an engine
     "deploy": {"deploy", "robots", *NUMPY_SAFETY},
     "training": {"deploy", "robots", "safety", "sim", "tasks", "training"},
+    "robustness": {"deploy", "robots", "robustness", "safety", "sim", "tasks", "training"},
     "tether_ros": {"deploy", "robots", "tether_ros", *NUMPY_SAFETY},
     "tether_sim": {"robots", "sim", "tether_ros.parameters", "tether_ros.process", "tether_ros.qos", "tether_sim"},
     "tether_bringup": {"deploy", "robots", "tether_bringup", "tether_ros", "tether_sim"},

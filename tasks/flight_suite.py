@@ -25,6 +25,7 @@ class FlightSuite(Suite):
         gust_m_s: standard deviation of each horizontal wind component.
         side_force_n: constant horizontal force of random direction.
         weak_rotor: factor on the thrust of one random rotor.
+        burst_n: least size of bursts of force with heavy tails, of `training.bursts`; None for none.
     """
 
     distance_m: float = 1.0
@@ -44,3 +45,4 @@ class FlightSuite(Suite):
     gust_m_s: float = 0.0
     side_force_n: float = 0.0
     weak_rotor: float = 1.0
+    burst_n: float | None = None

@@ -174,6 +174,7 @@ class QuadrotorFlight(Task):
             force_in_world=horizontal * suite.side_force_n if suite.side_force_n else None,
             gust_m_s=torch.tensor([1.0, 1.0, 0.0], device=draw.device).repeat(num_envs, 1) * suite.gust_m_s if suite.gust_m_s else None,
             sensor_delay_s=draw.uniform(*suite.observation_delay_s) if suite.observation_delay_s else None,
+            burst_n=torch.full((num_envs, 1), suite.burst_n, device=draw.device) if suite.burst_n else None,
         )
 
     def sample_parameters(self, suite: FlightSuite, draw: Draw) -> dict[str, Tensor]:

@@ -71,6 +71,8 @@ class Start(NamedTuple):
         sensor_bias: constant errors by sensor name, as for ``sensor_noise``; what is not named has none. None for none at all.
         sensor_turn: how the axes of a sensor that measures a vector are turned, by sensor name, rotation vectors ``[num_envs, 3]``, rad.
         world: what surrounds the robot and no engine knows, by name, ``[num_envs, …]``, for `Task.sense`; None for nothing.
+        burst_n: least size of the bursts of force on the base ``[num_envs, 1]``, N, one every `Task.burst_every_s` on average, with heavy
+            tails; see `training.bursts`. None for none.
     """
 
     state: Signals
@@ -85,6 +87,7 @@ class Start(NamedTuple):
     sensor_bias: Signals | None = None
     sensor_turn: Signals | None = None
     world: Signals | None = None
+    burst_n: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,7 @@ class Task(abc.ABC):
         presets: per algorithm, the settings that differ from its defaults, for this task.
         gust_s: time constant of wind gusts.
         push_every_s: time between pushes.
+        burst_every_s: mean time between bursts of force. burst_s: time constant with which one dies away.
         judged_part: of an episode, what `judged` gives, in words.
         safeguards: what may stand between actor and actuation, by name: each makes, for this task, a safeguard of actions in −1…1 that
             judges by `guarded_state`.
@@ -148,6 +152,8 @@ class Task(abc.ABC):
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
     gust_s: float = 1.0
     push_every_s: float = 4.0
+    burst_every_s: float = 1.0
+    burst_s: float = 0.25
     judged_part: str = "the last sixth"
     safeguards: ClassVar[Mapping[str, Callable[[Any], Safeguard]]] = {}
 

@@ -17,6 +17,7 @@ from sim.random_numbers import Key, RandomNumbers, normal, uniform
 from sim.sensors import Errors, SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
+from training.bursts import next_burst
 from training.starts import Starts
 
 
@@ -115,6 +116,7 @@ class Environment:
         self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
         self._sense = Fused(task.sense, f"the surroundings of {task.name}")
         self._blown = Fused(self._next_gust, "gusts")
+        self._burst = Fused(next_burst, "bursts")
         self.everyone = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         self.nobody = ~self.everyone
         self.age = torch.zeros(self.num_envs, dtype=torch.int64, device=self.device)
@@ -128,6 +130,7 @@ class Environment:
         self.asked: Signals = self._empty({name: value.shape[1] for name, value in self.episode.command.items()})
         self.sensors = self._empty({sensor.name: sensor.size for sensor in sensors})
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
+        self.burst = torch.zeros_like(self.gust)
         self._state: dict[str, Tensor] | None = None
         self._rehearse()
 
@@ -223,6 +226,7 @@ class Environment:
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """Advance one control period under actuation signals by name ``[num_envs, size]``."""
         self._blow()
+        self._strike()
         self._push()
         self.simulator.step(torch.cat([actuation[name].t() for name in self.channels]).t())  # rows of environments, as engines want them
         self.age = self.age + 1
@@ -308,6 +312,7 @@ class Environment:
             "began": self.began,
             "still": self.still,
             "gust": self.gust,
+            "burst": self.burst,
             "state": self.state,
             "sensors": self.sensors,
             "last_actuation": self.last_actuation,
@@ -320,6 +325,7 @@ class Environment:
         self.starts.load_state_dict(state["starts"])
         self.age, self.skipped, self.began = state["age"], state["skipped"], state["began"]
         self.gust, self.still = state["gust"], state["still"]
+        self.burst = state.get("burst", self.burst)  # none in what was saved before there were any
         self._state, self.sensors = dict(state["state"]), dict(state["sensors"])
         self.last_actuation = dict(state["last_actuation"])
         self.asked = self.episode.command if self.still else self._command_at(self.episode, self._time())
@@ -329,12 +335,14 @@ class Environment:
         return ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1)
 
     def _disturb(self, mask: Tensor) -> None:
-        """Apply the constant force, and draw the first gust from its stationary distribution."""
+        """Apply the constant force, draw the first gust from its stationary distribution, and begin without a burst."""
         if self.episode.force_in_world is not None:
             self.simulator.apply_wrench(self.episode.force_in_world, torch.zeros_like(self.episode.force_in_world))
         if self.episode.gust_m_s is not None:
             first = self._blown(torch.zeros_like(self.gust), self.episode.gust_m_s, self.numbers.advance(), 0.0)
             self.gust = torch.where(mask.unsqueeze(1), first, self.gust)
+        if self.episode.burst_n is not None:
+            self.burst = self.burst.masked_fill(mask.unsqueeze(1), 0.0)
 
     def _blow(self) -> None:
         """Advance the gusts by one exact step of dw = −w/T dt + σ √(2/T) dW."""
@@ -344,6 +352,17 @@ class Environment:
         self.gust = self._blown(self.gust, self.episode.gust_m_s, self.numbers.advance(), keep)
         mean = self.episode.parameters.get("wind", 0.0)
         self.simulator.randomize(self.everyone, {"wind": mean + self.gust})
+
+    def _strike(self) -> None:
+        """Advance the bursts, and apply them with the constant force."""
+        if self.episode.burst_n is None:
+            return
+        period_s = 1.0 / self.task.rate_hz
+        keep, chance = math.exp(-period_s / self.task.burst_s), 1.0 - math.exp(-period_s / self.task.burst_every_s)
+        self.burst = self._burst(self.burst, self.episode.burst_n, self.numbers.advance(), keep, chance)
+        constant = self.episode.force_in_world
+        force = self.burst if constant is None else constant + self.burst
+        self.simulator.apply_wrench(force, torch.zeros_like(force))
 
     def _push(self) -> None:
         """Give the base the velocity change that is due before this step."""

@@ -32,6 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--safeguard", choices=["on", "off"], default="on", help="off: send what the actor asks, not what its safeguard makes of it"
     )
+    parser.add_argument(
+        "--risk-level", type=float, metavar="0…1", help="how averse to risk, of a policy with that command (default: 0, neutral)"
+    )
     options.seed(parser)
     options.device(parser)
 
@@ -56,6 +59,7 @@ def run(args: argparse.Namespace) -> Result:
         observer=recorder,
         progress=True,
         safeguard=args.safeguard == "on",
+        risk_level=args.risk_level,
     )
     print(report(result))
     if recorder is not None:

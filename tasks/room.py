@@ -104,6 +104,11 @@ class Motion(NamedTuple):
     steps: Tensor
 
 
+def unpacked(task_memory: Tensor) -> Motion:
+    """The parts of a task memory ``[batch, sum(MOTION_SIZES)]``."""
+    return Motion(*task_memory.split(list(MOTION_SIZES), dim=1))
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoomSuite(FlightSuite):
     """Ranges an episode is drawn from, beside those of any flight.
@@ -201,12 +206,15 @@ class Room(QuadrotorFlight):
 
     def actuate(self, action: Tensor) -> dict[str, Tensor]:
         """As `follow`, level and at rest."""
-        level = torch.cat([torch.ones_like(action[:, :1]), torch.zeros_like(action[:, :1]).expand(-1, self.task_memory_size - 1)], dim=1)
-        return self.follow(level, action)
+        level = torch.cat([torch.ones_like(action[:, :1]), torch.zeros_like(action[:, :1]).expand(-1, sum(MOTION_SIZES) - 1)], dim=1)
+        return self.towards(unpacked(level), action)
 
     def follow(self, task_memory: Tensor, action: Tensor) -> dict[str, Tensor]:
+        """`towards` the set-point."""
+        return self.towards(unpacked(task_memory), action)
+
+    def towards(self, seen: Motion, action: Tensor) -> dict[str, Tensor]:
         """Collective thrust [N] and body rates [rad/s] towards the set-point; see the module's docstring."""
-        seen = Motion(*task_memory.split(list(MOTION_SIZES), dim=1))
         rotation = rotation_matrix(seen.orientation)
         missing = action * action.new_tensor(SPEED_M_S) - seen.velocity - self.velocity_lead_s * seen.acceleration
         acceleration = shorten(self.velocity_gain_1_s * missing, self.acceleration_max_m_s2) - seen.disturbance
@@ -221,8 +229,8 @@ class Room(QuadrotorFlight):
     def motion(self, sensors: Signals, memory: Memory) -> Motion:
         """What the inner loop knows after this reading, by what was sent in the last step."""
         period, velocity = 1.0 / self.rate_hz, sensors[VELOCITY]
-        last = Motion(*memory.task.split(list(MOTION_SIZES), dim=1))
-        thrust = self.follow(memory.task, memory.action)["collective_thrust"] / self.robot.mass_kg
+        last = unpacked(memory.task)
+        thrust = self.towards(last, memory.action)["collective_thrust"] / self.robot.mass_kg
         gravity = torch.cat([velocity[:, :2] * 0, velocity[:, :1] * 0 - GRAVITY], dim=1)
         explained = rotation_matrix(sensors[ORIENTATION])[:, :, 2] * thrust + gravity
         unexplained = shorten((velocity - last.velocity) / period - explained, self.disturbance_reach_m_s2)

@@ -134,6 +134,7 @@ class Task(abc.ABC):
         judged_part: of an episode, what `judged` gives, in words.
         safeguards: what may stand between actor and actuation, by name: each makes, for this task, a safeguard of actions in −1…1 that
             judges by `guarded_state`.
+        asked_level: of risk, in every episode, where the task has that command (`tasks.risk_level`); None for a random one.
     """
 
     name: ClassVar[str]
@@ -156,6 +157,7 @@ class Task(abc.ABC):
     burst_s: float = 0.25
     judged_part: str = "the last sixth"
     safeguards: ClassVar[Mapping[str, Callable[[Any], Safeguard]]] = {}
+    asked_level: float | None = None
 
     @abc.abstractmethod
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:

@@ -5,11 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
+from robots.errors import TetherError
 from training.config import TrainConfig
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
 from training.learned_law import LearnedLaw
 from training.ppo import PPO
+from training.risk_ppo import RiskPPO
+from training.risk_sac import RiskSAC
+from training.risk_shac import RiskSHAC
 from training.sac import SAC
 from training.shac import BPTT, SHAC
 
@@ -32,17 +36,29 @@ class Algorithm(Protocol):
 
 
 class Kind(NamedTuple):
-    """A class and the section of `TrainConfig` it is set by."""
+    """A class, the section of `TrainConfig` it is set by, and the class for critics of quantiles, which `TrainConfig.risk` sets too."""
 
     make: Any
     section: str
+    with_quantiles: Any = None
 
 
-ALGORITHMS = {"ppo": Kind(PPO, "ppo"), "shac": Kind(SHAC, "shac"), "bptt": Kind(BPTT, "shac"), "sac": Kind(SAC, "sac")}
+ALGORITHMS = {
+    "ppo": Kind(PPO, "ppo", RiskPPO),
+    "shac": Kind(SHAC, "shac", RiskSHAC),
+    "bptt": Kind(BPTT, "shac"),
+    "sac": Kind(SAC, "sac", RiskSAC),
+}
 
 
 def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environment, seed: int | Sequence[int]) -> Algorithm:
     """The algorithm that ``config`` names; one seed for each of the law's replicas."""
     kind = ALGORITHMS[config.algorithm]
-    algorithm: Algorithm = kind.make(law, environment, getattr(config, kind.section), seed)
+    if not config.risk.quantiles:
+        algorithm: Algorithm = kind.make(law, environment, getattr(config, kind.section), seed)
+    elif kind.with_quantiles is not None:
+        algorithm = kind.with_quantiles(law, environment, getattr(config, kind.section), seed, config.risk)
+    else:
+        able = ", ".join(name for name, kind in ALGORITHMS.items() if kind.with_quantiles)
+        raise TetherError(f"{config.algorithm} has no critic of quantiles; set risk.quantiles=0, or choose one of: {able}")
     return algorithm

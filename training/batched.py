@@ -85,7 +85,7 @@ class Batch:
         torch.set_num_threads(config.threads)
         self.config, self.seeds, count = config, list(seeds), len(seeds)
         task = make_task(config)
-        self.law = LearnedLaw(task, config.actor, config.safeguard, self.seeds).to(config.device)
+        self.law = LearnedLaw(task, config.actor, config.safeguard, self.seeds, config.risk).to(config.device)
         environment = make_environment(config, task, count * config.num_envs, self.seeds)
         self.algorithm = make_algorithm(config, self.law, environment, self.seeds)
         self.examine: Examination | None = None

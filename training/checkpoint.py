@@ -79,7 +79,7 @@ def load_law(path: Path | str, task: Task | None = None) -> tuple[LearnedLaw, di
     file = find(path)
     state = load(file)
     config = config_from_dict(state["config"])
-    law = LearnedLaw(task or make_task(config), config.actor, config.safeguard)
+    law = LearnedLaw(task or make_task(config), config.actor, config.safeguard, risk=config.risk)
     weights = state["best"]["law"] if state["best"] else state["algorithm"]["law"]
     try:
         law.load_state_dict(weights)

@@ -11,10 +11,12 @@ from typing import Any, Literal
 
 from robots import registry
 from robots.errors import TetherError, unknown
+from tasks.risk_level import with_risk_level
 from tasks.task import Task
 from training.guard import SafeguardConfig
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
+from training.risk import RiskConfig
 from training.sac import SACConfig
 from training.shac import SHACConfig
 
@@ -43,6 +45,7 @@ class TrainConfig:
         ppo, shac, sac: settings of the algorithms; shac's are bptt's too.
         actor: settings of the policy network.
         safeguard: what stands between it and the actuators.
+        risk: how much the tail of the return matters.
     """
 
     task: str = "hover"
@@ -65,6 +68,7 @@ class TrainConfig:
     sac: SACConfig = field(default_factory=SACConfig)
     actor: ActorConfig = field(default_factory=ActorConfig)
     safeguard: SafeguardConfig = field(default_factory=SafeguardConfig)
+    risk: RiskConfig = field(default_factory=RiskConfig)
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "iterations", "threads", "checkpoint_every", "check_episodes"):
@@ -124,7 +128,8 @@ def config_from_dict(data: Mapping[str, Any]) -> TrainConfig:
 
 def make_task(config: TrainConfig) -> Task:
     """The task on its robot; raises `TetherError` for an unknown one."""
-    kind = registry.load(registry.TASKS, config.task)
+    kind: Any = registry.load(registry.TASKS, config.task)
+    kind = with_risk_level(kind) if config.risk.command else kind
     task: Task = kind(registry.robot(config.robot) if config.robot else None)
     return task
 

@@ -20,6 +20,7 @@ from deploy.policy.policy import PolicyOutput
 from robots import registry
 from robots.description import Limits
 from robots.errors import TetherError
+from tasks.risk_level import RISK_LEVEL, with_risk_level
 from tasks.rotation import rotation_matrix
 from tasks.task import Task
 from training.control_law import split_memory
@@ -77,6 +78,7 @@ def evaluate(
     observer: Observer | None = None,
     progress: bool = False,
     safeguard: bool = True,
+    risk_level: float | None = None,
 ) -> dict[str, Any]:
     """Fly ``episodes`` episodes of ``suite`` and summarise them.
 
@@ -90,6 +92,7 @@ def evaluate(
         observer: sees the first batch.
         progress: show a progress bar.
         safeguard: send what it made of the actor's actions; without, what the actor asked, for comparison.
+        risk_level: the command of that name, for a policy that takes it; by default 0.
 
     Raises:
         TetherError: for an unknown suite or simulator, a policy that does not fit the installed robot and task, and one without a safeguard
@@ -97,9 +100,13 @@ def evaluate(
     """
     if not safeguard and policy.contract.safeguard is None:
         raise TetherError(f"{policy.path} has no safeguard to switch off; leave --safeguard off out")
+    if risk_level is not None and not takes_risk_level(policy):
+        raise TetherError(f"{policy.path} takes no risk level; leave --risk-level out, or train with risk.command=True")
+    if risk_level is not None and not 0.0 <= risk_level <= 1.0:
+        raise TetherError(f"--risk-level is {risk_level:g}; give 0 (neutral) to 1 (as averse as the policy was trained to be)")
     if episodes < 1:
         raise TetherError(f"{episodes} episodes cannot be judged; fly at least one")
-    task = task_of(policy)
+    task = task_of(policy, risk_level or 0.0)
     chosen = task.suite(suite)
     flights = []
     steps = len([*_batches(episodes)]) * round(task.episode_s * task.rate_hz)
@@ -112,15 +119,29 @@ def evaluate(
     summary = summarise(flights, seed)
     where = {"judged": task.judged_part, "suite": suite, "suite_digest": chosen.digest(), "seed": seed}
     where["engine"] = engine_for(simulator, task.robot)
+    if takes_risk_level(policy):
+        where["risk_level"] = task.asked_level
     if policy.contract.safeguard is not None:
         where["safeguard"] = policy.contract.safeguard.name if safeguard else "off"
     return {"policy": str(policy.path), "policy_digest": policy.digest, "robot": task.robot.name, "task": task.name} | where | summary
 
 
-def task_of(policy: Policy) -> Task:
-    """The installed task a policy was made for, at the policy's rate; raises `TetherError` if they do not fit."""
+def takes_risk_level(policy: Policy) -> bool:
+    """Whether a policy is asked for a level of risk."""
+    return any(command.name == RISK_LEVEL.name for command in policy.contract.commands)
+
+
+def task_of(policy: Policy, risk_level: float = 0.0) -> Task:
+    """The installed task a policy was made for, at the policy's rate, asked for this level of risk if the policy takes one.
+
+    Raises:
+        TetherError: if they do not fit.
+    """
     contract = policy.contract
-    task: Task = registry.load(registry.TASKS, contract.task)(registry.robot(contract.robot))
+    kind: Any = registry.load(registry.TASKS, contract.task)
+    kind = with_risk_level(kind) if takes_risk_level(policy) else kind
+    task: Task = kind(registry.robot(contract.robot))
+    task.asked_level = risk_level
     task.rate_hz = contract.rate_hz
     expected = task.contract(contract.memory_size)
     for part in ("clock", "sensors", "commands", "actuation_mode", "actuation"):

@@ -6,7 +6,6 @@ Memory is packed as [started, previous action as it was sent, task memory, recur
 from __future__ import annotations
 
 import copy
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -15,16 +14,17 @@ import torch
 from torch import Tensor, nn
 
 from robots.contract import SafeguardTerms
-from robots.errors import TetherError, unknown
+from robots.errors import TetherError
 from safety.safeguards.safeguard import Guarded
 from tasks.symmetry import Mirror
 from tasks.task import Signals, Task
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
 from training.guard import NONE, Guard, SafeguardConfig
 from training.normalizer import RunningNormalizer
-from training.replicas import Streams, side_by_side
-
-ACTIVATIONS: dict[str, type[nn.Module]] = {"tanh": nn.Tanh, "elu": nn.ELU, "relu": nn.ReLU, "silu": nn.SiLU}
+from training.perceptron import perceptron
+from training.replicas import Streams
+from training.risk import RiskConfig
+from training.safety_cost import CostCritic
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,7 @@ class LearnedLaw(ControlLaw):
         config: of the actor.
         safeguard: what guards its actions.
         replicas: how many laws to train side by side, see `training.replicas`, or a seed of the first weights for each.
+        risk: whether, and how, it says how close to failing it is; see `training.safety_cost`.
 
     Raises:
         TetherError: for an actor that the task cannot have, or that cannot be replicated.
@@ -82,6 +83,7 @@ class LearnedLaw(ControlLaw):
         config: ActorConfig | None = None,
         safeguard: SafeguardConfig | None = None,
         replicas: int | Sequence[int] = 1,
+        risk: RiskConfig | None = None,
     ) -> None:
         super().__init__()
         self.task = task
@@ -97,6 +99,8 @@ class LearnedLaw(ControlLaw):
         self.actor = Actor(size, task.action_size, self.config, mirror, self.streams)
         self.safeguard = safeguard or SafeguardConfig()
         self.guard = Guard(task, self.safeguard) if self.safeguard.name != NONE else None
+        self.attitude = risk or RiskConfig()
+        self.cost = CostCritic(size, self.attitude, self.streams) if self.attitude.cost_quantiles else None
 
     @property
     def replicas(self) -> int:
@@ -107,8 +111,8 @@ class LearnedLaw(ControlLaw):
         """A copy of one of the laws, by itself."""
         if not 0 <= index < self.replicas:
             raise TetherError(f"there is no replica {index} of {self.replicas}; they count from 0")
-        law = LearnedLaw(self.task, self.config, self.safeguard).to(self.normalizer.mean.device)
-        own = ("actor", "normalizer") if self.replicas > 1 else ()
+        law = LearnedLaw(self.task, self.config, self.safeguard, risk=self.attitude).to(self.normalizer.mean.device)
+        own = ("actor", "normalizer", "cost") if self.replicas > 1 else ()
         state = {name: value[index] if name.split(".")[0] in own else value for name, value in self.state_dict().items()}
         law.load_state_dict(state)
         return law
@@ -159,10 +163,12 @@ class LearnedLaw(ControlLaw):
     def forward(self, sensors: Signals, command: Signals, memory: Tensor) -> LawOutput:
         """One deterministic step."""
         percept = self.perceive(sensors, command, memory)
-        action, recurrent = self.actor(self.normalizer(percept.observation), percept.recurrent)
+        normal = self.normalizer(percept.observation)
+        action, recurrent = self.actor(normal, percept.recurrent)
         action = action.clamp(-1.0, 1.0)
         guarded = self.guard(percept.guarded_state, action) if self.guard else None
-        return self.act(percept, action, recurrent, guarded)
+        output = self.act(percept, action, recurrent, guarded)
+        return output._replace(risk=self.cost.risk(normal)) if self.cost else output
 
 
 class Actor(nn.Module):
@@ -224,30 +230,3 @@ class GatedCell(nn.Module):
         reset, keep = gates[:, : self.size], gates[:, self.size :]
         candidate = torch.tanh(from_input[:, 2 * self.size :] + reset * from_state[:, 2 * self.size :])
         return candidate + keep * (h - candidate)
-
-
-def perceptron(
-    inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float = 1.0, streams: Streams | None = None
-) -> nn.Sequential:
-    """Linear layers with ``activation`` between, orthogonal weights of gain √2 (``last_gain`` in the last), zero biases.
-
-    With ``streams`` there is one for each of them, side by side.
-    """
-    if activation not in ACTIVATIONS:
-        raise unknown("activation", activation, list(ACTIVATIONS))
-    return side_by_side((streams or Streams(1)).draw(lambda: _perceptron(inputs, hidden, outputs, activation, last_gain)))
-
-
-def _perceptron(inputs: int, hidden: tuple[int, ...], outputs: int, activation: str, last_gain: float) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for width in hidden:
-        layers += [_linear(inputs, width, math.sqrt(2.0)), ACTIVATIONS[activation]()]
-        inputs = width
-    return nn.Sequential(*layers, _linear(inputs, outputs, last_gain))
-
-
-def _linear(inputs: int, outputs: int, gain: float) -> nn.Linear:
-    layer = nn.Linear(inputs, outputs)
-    nn.init.orthogonal_(layer.weight, gain)
-    nn.init.zeros_(layer.bias)
-    return layer

@@ -7,7 +7,8 @@ take a few gradient steps (`PPO.improve`) on
 
 The critic is asymmetric: it sees the actor's observation and what only simulation knows. Observations are normalised inside the law, with
 statistics that change only between iterations; returns are normalised for the critic. Episodes that run out of time are bootstrapped with
-the value of the state they were cut at; failures are not. The law's memory is carried from one roll-out to the next. A recurrent actor is
+the value of the state they were cut at; failures are not. Values are vectors: of one number here, of a return's quantiles in
+`training.risk_ppo`, which learns like this in all else. The law's memory is carried from one roll-out to the next. A recurrent actor is
 trained by back-propagation through each roll-out, from the memory it had at the roll-out's start. Of a law with replicas every one is
 trained as if it were alone, see `training.replicas`.
 """
@@ -25,10 +26,12 @@ from torch import Tensor, nn
 from robots.errors import TetherError
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
-from training.learned_law import LearnedLaw, Percept, perceptron
+from training.learned_law import LearnedLaw, Percept
 from training.normalizer import RunningNormalizer
+from training.perceptron import perceptron
 from training.pilot import Pilot
 from training.replicas import Generators, shares, spread
+from training.safety_cost import CostLearner
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,8 @@ class Step(NamedTuple):
     action: Tensor
     mean: Tensor
     reward: Tensor
+    final: Tensor
+    terminated: Tensor
     done: Tensor
 
 
@@ -90,8 +95,9 @@ class Rollout(NamedTuple):
         critic_observations: one more step than the others, for the last value.
         actions: before clamping.
         log_probabilities: of ``actions`` when they were taken.
-        rewards: with the discounted value of the final state added where an episode was truncated.
-        done: the episode ended, either way, after this step.
+        rewards: of the steps alone.
+        finals: value of the final state ``[horizon, num_envs, values]`` where an episode was truncated, else zero.
+        terminated, done: the episode failed, or ended either way, after this step.
         recurrent: the actor's state at the first step ``[num_envs, size]``.
     """
 
@@ -100,12 +106,17 @@ class Rollout(NamedTuple):
     actions: Tensor
     log_probabilities: Tensor
     rewards: Tensor
+    finals: Tensor
+    terminated: Tensor
     done: Tensor
     recurrent: Tensor
 
 
 class Batch(NamedTuple):
-    """What `PPO.improve` learns from, ``[horizon, num_envs, …]``; ``recurrent`` is ``[num_envs, size]``."""
+    """What `PPO.improve` learns from, ``[horizon, num_envs, …]``; ``recurrent`` is ``[num_envs, size]``.
+
+    ``returns`` are what values should be, ``values`` what they were, ``[horizon, num_envs, values]``, both normalised.
+    """
 
     observations: Tensor
     critic_observations: Tensor
@@ -191,6 +202,8 @@ class PPO:
         TetherError: for an environment that resets itself, or an adaptive learning rate, which is one for all, of replicas.
     """
 
+    values = 1  # numbers that a state is valued by
+
     def __init__(self, law: LearnedLaw, environment: Environment, config: PPOConfig, seed: int | Sequence[int]) -> None:
         if environment.auto_reset:
             raise TetherError("PPO resets environments itself: build the environment with auto_reset=False")
@@ -206,19 +219,23 @@ class PPO:
         size = self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory)).shape[1]
         self.critic_normalizer = RunningNormalizer(size, replicas=law.replicas).to(self.device)
         self.return_normalizer = RunningNormalizer(1, replicas=law.replicas).to(self.device)
-        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation, streams=law.streams).to(self.device)
+        self.critic = self.make_critic(size)
         shape = (law.task.action_size,) if law.replicas == 1 else (law.replicas, law.task.action_size)
         self.log_std = nn.Parameter(torch.full(shape, math.log(config.initial_std), device=self.device))
         self.parameters: list[Tensor] = [*law.actor.parameters(), *self.critic.parameters(), self.log_std]
         self.optimizer = torch.optim.Adam(self.parameters, lr=config.learning_rate, eps=1e-5, fused=True)
         self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device, replicas=law.replicas)
+        self.cost = CostLearner(law.cost, law.attitude, law.replicas) if law.cost else None
         self.iteration = 0
 
     def iterate(self) -> dict[str, float | None]:
         """One iteration; returns what a log wants to know."""
         self.schedule()
         rollout = self.collect()
-        losses = self.improve(self.prepare(rollout))
+        batch = self.prepare(rollout)
+        losses = self.improve(batch)
+        if self.cost:
+            losses["cost_loss"] = self.cost.learn(batch.observations, rollout.terminated, rollout.done, self.generator)
         self.iteration += 1
         return self.episodes.averages() | losses | {"std": self.log_std.exp().mean().item(), "learning_rate": self.learning_rate}
 
@@ -253,7 +270,7 @@ class PPO:
             steps.append(self.advance(noise[t]))
             if not math.isfinite(steps[-1].reward.sum()):
                 raise NotFinite("reward", _stacked(steps))
-        observations, critic_observations, actions, means, rewards, done = _stacked(steps)
+        observations, critic_observations, actions, means, rewards, finals, terminated, done = _stacked(steps)
         last = self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory))
         return Rollout(
             observations=observations,
@@ -261,6 +278,8 @@ class PPO:
             actions=actions,
             log_probabilities=log_probability(actions, means, log_std),
             rewards=rewards,
+            finals=finals,
+            terminated=terminated,
             done=done,
             recurrent=recurrent,
         )
@@ -278,40 +297,50 @@ class PPO:
         output = self.pilot.act(percept, mean + noise, recurrent)
         step = environment.step(output.actuation)
         self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
-        reward, done = step.reward, step.terminated | step.truncated
-        self.episodes.record(age, reward, step.tracking_error)
+        done, final = step.terminated | step.truncated, torch.zeros(environment.num_envs, self.values, device=self.device)
+        self.episodes.record(age, step.reward, step.tracking_error)
         if done.any():
             self.episodes.finish(age, step.terminated, step.truncated)
             if step.truncated.any():  # valuing everyone's state is not for nothing, and most ends are falls
-                reward = reward + self.config.discount * torch.where(step.truncated, self.final_value(), 0.0)
+                final = torch.where(step.truncated.unsqueeze(1), self.final_value(), 0.0)
             self.sensors, self.command = environment.reset(done)
             self.memory = torch.where(done.unsqueeze(1), 0.0, self.memory)
-        return Step(percept.observation, critic_observation, mean + noise, mean, reward, done)
+        return Step(percept.observation, critic_observation, mean + noise, mean, step.reward, final, step.terminated, done)
 
     def critic_observation(self, percept: Percept) -> Tensor:
         """The actor's observation and what only simulation knows ``[num_envs, size]``."""
         return torch.cat([percept.observation, self.environment.privileged()], dim=1)
 
+    def make_critic(self, size: int) -> nn.Module:
+        """The network that values states, from ``size`` numbers."""
+        config = self.config
+        return perceptron(size, config.critic_hidden, self.values, config.critic_activation, streams=self.law.streams).to(self.device)
+
     def final_value(self) -> Tensor:
-        """Value ``[num_envs]`` of the present states, before any reset."""
+        """Value ``[num_envs, values]`` of the present states, before any reset."""
         return self.value(self.critic_observation(self.pilot.perceive(self.sensors, self.command, self.memory)))
 
     def value(self, critic_observation: Tensor) -> Tensor:
-        """V ``[…]`` in the units of the reward."""
-        return self.return_normalizer.inverse(self.critic(self.critic_normalizer(critic_observation))).squeeze(-1)
+        """V ``[…, values]`` in the units of the reward."""
+        return self.return_normalizer.inverse(self.critic(self.critic_normalizer(critic_observation)))
+
+    def estimate(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Advantages ``[horizon, num_envs]`` and returns ``[horizon, num_envs, values]``, from values with a row more."""
+        rewards = rollout.rewards + self.config.discount * rollout.finals.squeeze(-1)
+        advantage = advantages(rewards, values.squeeze(-1), rollout.done, self.config.discount, self.config.trace)
+        return advantage, advantage.unsqueeze(-1) + values[:-1]
 
     @torch.no_grad()
     def prepare(self, rollout: Rollout) -> Batch:
         """Advantages and normalised returns of a roll-out; updates the critic's statistics, and the law's for the next roll-out."""
         normalized = self.law.normalizer(rollout.observations)
         values = self.value(rollout.critic_observations)
-        advantage = advantages(rollout.rewards, values, rollout.done, self.config.discount, self.config.trace)
-        returns = advantage + values[:-1]
+        advantage, returns = self.estimate(rollout, values)
         critic_observations = self.critic_normalizer(rollout.critic_observations[:-1])
         replicas = self.law.replicas
         self.law.normalizer.update(*shares(rollout.observations, replicas))
         self.critic_normalizer.update(*shares(rollout.critic_observations[:-1], replicas))
-        self.return_normalizer.update(*shares(returns.unsqueeze(-1), replicas))
+        self.return_normalizer.update(*(part.reshape(-1, 1) for part in shares(returns, replicas)))
         relative = [(part - part.mean()) / (part.std() + 1e-8) for part in shares(advantage, replicas)]
         return Batch(
             observations=normalized,
@@ -319,8 +348,8 @@ class PPO:
             actions=rollout.actions,
             log_probabilities=rollout.log_probabilities,
             advantages=torch.cat(relative, dim=1),
-            returns=self.return_normalizer.standardized(returns.unsqueeze(-1)).squeeze(-1),
-            values=self.return_normalizer.standardized(values[:-1].unsqueeze(-1)).squeeze(-1),
+            returns=self.return_normalizer.standardized(returns),
+            values=self.return_normalizer.standardized(values[:-1]),
             done=rollout.done,
             recurrent=rollout.recurrent,
         )
@@ -358,13 +387,17 @@ class PPO:
         log_ratio = log_probability(batch.actions, mean, self.spread_log_std(mean.shape[1])) - batch.log_probabilities
         ratio = log_ratio.exp()
         policy = clipped_loss(ratio, batch.advantages, self.config.clip)
-        value = value_loss(self.critic(batch.critic_observations).squeeze(-1), batch.values, batch.returns, self.config.value_clip)
+        value = self.value_error(batch)
         entropy = self.log_std.sum() + 0.5 * math.log(2 * math.pi * math.e) * self.log_std.numel()
         loss = (policy + self.config.value_coefficient * value) * self.law.replicas - self.entropy_coefficient * entropy
         with torch.no_grad():
             divergence = (ratio - 1 - log_ratio).mean()  # Schulman's k3 estimate: unbiased and never negative
             clipped = ((ratio - 1).abs() > self.config.clip).float().mean()
         return loss, torch.stack([policy.detach(), value.detach(), divergence, clipped])
+
+    def value_error(self, batch: Batch) -> Tensor:
+        """How far values are from what they should be, a number."""
+        return value_loss(self.critic(batch.critic_observations), batch.values, batch.returns, self.config.value_clip)
 
     def means(self, batch: Batch) -> Tensor:
         """Mean actions ``[horizon, num_envs, action size]``; a recurrent actor is unrolled, its state zeroed where an episode ended."""
@@ -401,13 +434,15 @@ class PPO:
             "sensors": self.sensors,
             "command": self.command,
             "memory": self.memory,
-        }
+        } | ({"cost": self.cost.state_dict()} if self.cost else {})
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
         self.iteration = state["iteration"]
         for name in ("law", "critic", "critic_normalizer", "return_normalizer", "optimizer", "environment", "episodes"):
             getattr(self, name).load_state_dict(state[name])
+        if self.cost:
+            self.cost.load_state_dict(state["cost"])
         with torch.no_grad():
             self.log_std.copy_(state["log_std"])
         self.generator.set_state(state["generator"])

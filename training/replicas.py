@@ -72,6 +72,11 @@ class Generators:
         shape = (steps, num_envs // len(self.each), size)
         return torch.cat([torch.randn(shape, generator=generator, device=self.device) for generator in self.each], dim=1)
 
+    def uniform(self, steps: int, num_envs: int, size: int) -> Tensor:
+        """Within 0…1, ``[steps, num_envs, size]``."""
+        shape = (steps, num_envs // len(self.each), size)
+        return torch.cat([torch.rand(shape, generator=generator, device=self.device) for generator in self.each], dim=1)
+
     def integers(self, below: int, count: int) -> Tensor:
         """So many numbers below ``below`` for every replica, ``[replicas, count]``."""
         drawn = [torch.randint(below, (count,), generator=generator, device=self.device) for generator in self.each]

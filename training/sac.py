@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from robots.errors import TetherError
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
-from training.learned_law import LearnedLaw, Percept, perceptron
+from training.learned_law import LearnedLaw, Percept
 from training.normalizer import RunningNormalizer
+from training.perceptron import perceptron
 from training.pilot import Pilot
 from training.ppo import NotFinite, clip_gradient
 from training.replay_buffer import ReplayBuffer, Transitions
@@ -107,6 +108,8 @@ class SAC:
         TetherError: for an environment or a law that do not fit.
     """
 
+    width = 1  # numbers that a critic gives; more are a return's quantiles, see `training.risk_sac`
+
     def __init__(self, law: LearnedLaw, environment: Environment, config: SACConfig, seed: int | Sequence[int]) -> None:
         if environment.auto_reset:
             raise TetherError("SAC resets environments itself: build the environment with auto_reset=False")
@@ -120,6 +123,8 @@ class SAC:
         self.memory = law.initial_memory(environment.num_envs, self.device)
         self.percept = self.perceive()
         self.build(self.critic_observation(self.percept).shape[1])
+        if law.cost:
+            raise TetherError("SAC has no roll-outs to learn the cost of failing from; set risk.cost_quantiles=0, or train by ppo or shac")
         if config.warm_up > self.buffer.capacity:
             raise TetherError(f"sac.warm_up is {config.warm_up}, more than the {self.buffer.capacity} transitions that are remembered")
         self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device, replicas=law.replicas)
@@ -131,7 +136,9 @@ class SAC:
         observation = len(law.task.observation_names)
         hidden, activation = law.config.hidden, law.config.activation
         self.deviation = perceptron(observation, hidden, actions, activation, 0.01, law.streams).to(self.device)
-        twins = law.streams.draw(lambda: [perceptron(size + actions, config.critic_hidden, 1, config.critic_activation) for _ in range(2)])
+        twins = law.streams.draw(
+            lambda: [perceptron(size + actions, config.critic_hidden, self.width, config.critic_activation) for _ in range(2)]
+        )
         self.critic = side_by_side([critic for pair in twins for critic in pair]).to(self.device)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.critic_normalizer = RunningNormalizer(size, replicas=self.replicas).to(self.device)
@@ -249,8 +256,8 @@ class SAC:
     def fit(self, batch: Transitions) -> tuple[Tensor, Tensor]:
         """One step of the critics; returns their loss and the mean target."""
         targets = self.targets(batch)
-        errors = self.values(self.critic, batch.seen, batch.action) - targets.view(self.replicas, 1, -1)
-        loss = 0.5 * errors.square().mean(2).sum()
+        found = self.values(self.critic, batch.seen, batch.action)
+        loss = self.errors(found, targets.view(self.replicas, 1, -1, self.width)).mean(2).sum()
         self.critic_optimizer.zero_grad()
         loss.backward()
         clip_gradient(list(self.critic.parameters()), self.config.gradient_clip, 2 * self.replicas)
@@ -259,19 +266,19 @@ class SAC:
 
     @torch.no_grad()
     def targets(self, batch: Transitions) -> Tensor:
-        """y ``[rows]``, see the module's docstring."""
+        """y ``[rows, width]``, see the module's docstring."""
         action, log_probability = self.policy(self.observation(batch.next_seen), self.noise(batch))
         safe = self.guarded(batch.next_guarded, action)
         temperature = spread(self.temperature, self.replicas, len(action))
-        after = self.values(self.target, batch.next_seen, safe).amin(1).flatten() - temperature * log_probability
-        return batch.reward.squeeze(1) + self.config.discount * (1.0 - batch.terminated.squeeze(1)) * after
+        after = self.lower(self.target, batch.next_seen, safe) - (temperature * log_probability).unsqueeze(1)
+        return batch.reward + self.config.discount * (1.0 - batch.terminated) * after
 
     def improve_policy(self, batch: Transitions) -> tuple[Tensor, Tensor, Tensor]:
         """One step of actor and temperature; returns the loss, the entropy, and what the safeguard changed, root mean square."""
         action, log_probability = self.policy(self.observation(batch.seen), self.noise(batch))
         safe = self.guarded(batch.guarded, action)
         changed = (safe - action).square().mean()
-        value = self.values(self.critic, batch.seen, safe).amin(1).flatten()
+        value = self.worth(self.lower(self.critic, batch.seen, safe), batch.seen)
         temperature = spread(self.temperature, self.replicas, len(action))
         loss = (temperature * log_probability - value).mean() + self.law.safeguard.regularisation * changed
         self.optimizer.zero_grad()
@@ -288,10 +295,22 @@ class SAC:
         self.temperature_optimizer.step()
 
     def values(self, critics: nn.Module, seen: Tensor, action: Tensor) -> Tensor:
-        """Of both critics, ``[replicas, 2, rows of each]``."""
+        """Of both critics, ``[replicas, 2, rows of each, width]``."""
         inputs = torch.cat([self.critic_normalizer(seen), action], dim=1).view(self.replicas, 1, -1, seen.shape[1] + action.shape[1])
         values: Tensor = critics(inputs.expand(-1, 2, -1, -1).flatten(0, 2))
-        return values.view(self.replicas, 2, -1)
+        return values.view(self.replicas, 2, -1, self.width)
+
+    def lower(self, critics: nn.Module, seen: Tensor, action: Tensor) -> Tensor:
+        """The lower of both critics, ``[rows, width]``."""
+        return self.values(critics, seen, action).amin(1).flatten(0, 1)
+
+    def errors(self, values: Tensor, targets: Tensor) -> Tensor:
+        """How far ``[replicas, 2, rows]`` values ``[replicas, 2, rows, width]`` are from ``targets`` ``[replicas, 1, rows, width]``."""
+        return 0.5 * (values - targets).square().squeeze(3)
+
+    def worth(self, values: Tensor, seen: Tensor) -> Tensor:
+        """What the policy climbs ``[rows]``, by values ``[rows, width]`` in states that critics see as ``seen``."""
+        return values.squeeze(1)
 
     def guarded(self, state: Tensor, action: Tensor) -> Tensor:
         """a_s ``[rows, action size]``."""

@@ -36,11 +36,13 @@ from robots.errors import TetherError
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
 from training.gradient_health import GradientHealth
-from training.learned_law import LearnedLaw, perceptron
+from training.learned_law import LearnedLaw
 from training.normalizer import RunningNormalizer
+from training.perceptron import perceptron
 from training.pilot import Pilot
 from training.ppo import NotFinite, advantages, clip_gradient
 from training.replicas import Generators, ReplicatedLinear, padded, shares
+from training.safety_cost import CostLearner
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,7 @@ class SHAC:
     """
 
     has_critic: ClassVar[bool] = True
+    values = 1  # numbers that a state is valued by; more are a return's quantiles, see `training.risk_shac`
 
     def __init__(self, law: LearnedLaw, environment: Environment, config: SHACConfig, seed: int | Sequence[int]) -> None:
         if environment.auto_reset:
@@ -180,18 +183,26 @@ class SHAC:
         self.episodes = EpisodeStatistics(law.task, environment.num_envs, environment.episode_steps, self.device, replicas=law.replicas)
         self.iteration = 0
         self.saved = ["law", "optimizer", "health", "environment", "episodes"]
+        self.cost = CostLearner(law.cost, law.attitude, law.replicas) if law.cost else None
+        if self.cost:
+            self.saved.append("cost")
         if self.has_critic:
             self.add_critic()
 
     def add_critic(self) -> None:
         """Build the critic, the target that follows it, and what they are normalised by."""
         config, law, size = self.config, self.law, len(self.law.task.observation_names) + self.environment.privileged().shape[1]
-        self.critic = perceptron(size, config.critic_hidden, 1, config.critic_activation, streams=law.streams).to(self.device)
+        self.critic = self.make_critic(size)
         self.target = copy.deepcopy(self.critic).requires_grad_(False)
         self.critic_normalizer = RunningNormalizer(size, replicas=law.replicas).to(self.device)
         self.return_normalizer = RunningNormalizer(1, replicas=law.replicas).to(self.device)
         self.critic_optimizer = torch.optim.Adam(self.critic.parameters(), lr=config.critic_learning_rate, fused=True)
         self.saved += ["critic", "target", "critic_normalizer", "return_normalizer", "critic_optimizer"]
+
+    def make_critic(self, size: int) -> nn.Module:
+        """The network that values states, from ``size`` numbers."""
+        config = self.config
+        return perceptron(size, config.critic_hidden, self.values, config.critic_activation, streams=self.law.streams).to(self.device)
 
     def iterate(self) -> dict[str, float | None]:
         """One iteration; returns what a log wants to know."""
@@ -202,6 +213,9 @@ class SHAC:
             metrics["intervention"] = self.intervention(window).div(self.law.replicas).sqrt().item()
         if self.has_critic:
             metrics |= self.fit(window)
+        if self.cost:
+            ends = (window.terminated, window.terminated | window.truncated)
+            metrics["cost_loss"] = self.cost.learn(self.law.normalizer(window.observations), *ends, self.generator, window.running)
         self.law.normalizer.update(*shares(window.observations, self.law.replicas, window.running))
         self.begin_anew(window)
         self.iteration += 1
@@ -298,11 +312,19 @@ class SHAC:
 
     def loss(self, window: Window) -> Tensor:
         """L, see the module's docstring."""
-        weights = self.config.discount ** torch.arange(len(window.rewards), device=self.device)
-        after = torch.where(window.terminated.any(0), 0.0, self.config.discount**window.steps * self.afterwards(window))
-        loss = -((weights.unsqueeze(1) * window.rewards).sum(0) + after).mean() * self.law.replicas
+        loss = -self.worth(window).mean() * self.law.replicas
         weight = self.law.safeguard.regularisation
         return loss + weight * self.intervention(window) if weight else loss
+
+    def worth(self, window: Window) -> Tensor:
+        """Σ γ^t r_t + γ^T V'(s_T) ``[num_envs]``."""
+        after = torch.where(window.terminated.any(0), 0.0, self.config.discount**window.steps * self.afterwards(window))
+        return self.earned(window) + after
+
+    def earned(self, window: Window) -> Tensor:
+        """Σ γ^t r_t ``[num_envs]``."""
+        weights = self.config.discount ** torch.arange(len(window.rewards), device=self.device)
+        return (weights.unsqueeze(1) * window.rewards).sum(0)
 
     def intervention(self, window: Window) -> Tensor:
         """Mean square of what the safeguard changed while the episode ran; a sum over replicas."""
@@ -311,7 +333,7 @@ class SHAC:
 
     def afterwards(self, window: Window) -> Tensor:
         """V'(s_T) ``[num_envs]``."""
-        return self.value(window.after(window.critic_observations))
+        return self.value(window.after(window.critic_observations)).squeeze(-1)
 
     def improve(self, window: Window) -> dict[str, float]:
         """Take one step down the gradient of `loss`, without the environments in which it is not finite."""
@@ -341,18 +363,23 @@ class SHAC:
     # --- the critic ---
 
     def value(self, critic_observations: Tensor) -> Tensor:
-        """V' ``[…]`` in the units of the reward."""
-        return self.return_normalizer.inverse(self.target(self.critic_normalizer(critic_observations))).squeeze(-1)
+        """V' ``[…, values]`` in the units of the reward."""
+        return self.return_normalizer.inverse(self.target(self.critic_normalizer(critic_observations)))
+
+    def targets(self, window: Window, values: Tensor) -> Tensor:
+        """What values should be ``[horizon, num_envs, values]``, from those of the target critic with a row more."""
+        how = (window.terminated, window.truncated, self.config.discount, self.config.trace)
+        return value_targets(window.rewards.detach(), values.squeeze(-1), *how).unsqueeze(-1)
 
     def fit(self, window: Window) -> dict[str, float]:
         """Take ``critic_epochs`` × ``critic_minibatches`` steps towards the window's targets, then move the target critic."""
         config, running, replicas = self.config, window.running, self.law.replicas
-        seen, rewards = window.critic_observations.detach(), window.rewards.detach()
-        values = self.value(seen)
-        targets = value_targets(rewards, values, window.terminated, window.truncated, config.discount, config.trace)
-        visited, returns = shares(seen[:-1], replicas, running), shares(targets.unsqueeze(2), replicas, running)
+        seen = window.critic_observations.detach()
+        with torch.no_grad():
+            targets = self.targets(window, self.value(seen))
+        visited, returns = shares(seen[:-1], replicas, running), shares(targets, replicas, running)
         self.critic_normalizer.update(*visited)
-        self.renormalize(*returns)
+        self.renormalize(*(part.reshape(-1, 1) for part in returns))
         inputs = self.by_replica(self.critic_normalizer, padded(visited))
         wanted = self.by_replica(self.return_normalizer.standardized, padded(returns))
         losses = []
@@ -388,21 +415,28 @@ class SHAC:
         """
         mean, std = self.return_normalizer.mean.clone(), self.return_normalizer.std
         self.return_normalizer.update(*targets)
-        for critic in (self.critic, self.target):
-            last = critic[-1]
+        for last in self.last_layers():
             assert isinstance(last, (nn.Linear, ReplicatedLinear))
             last.weight.mul_((std / self.return_normalizer.std).unsqueeze(-1))
             last.bias.mul_(std).add_(mean - self.return_normalizer.mean).div_(self.return_normalizer.std)
 
+    def last_layers(self) -> list[nn.Module]:
+        """Of all critics."""
+        return [critic[-1] for critic in (self.critic, self.target)]  # type: ignore[index]
+
     def fit_to(self, inputs: Tensor, wanted: Tensor, counted: Tensor) -> Tensor:
         """One step of the critic on the rows that are ``counted`` ``[replicas, rows]``; returns the loss of a replica."""
-        errors = (self.by_replica(self.critic, inputs) - wanted).square().squeeze(2) * counted
-        loss = 0.5 * (errors.sum(1) / counted.sum(1).clamp(min=1)).sum()
+        errors = self.value_errors(inputs, wanted) * counted
+        loss = (errors.sum(1) / counted.sum(1).clamp(min=1)).sum()
         self.critic_optimizer.zero_grad()
         loss.backward()
         clip_gradient(list(self.critic.parameters()), 1.0, self.law.replicas)
         self.critic_optimizer.step()
         return loss.detach() / self.law.replicas
+
+    def value_errors(self, inputs: Tensor, wanted: Tensor) -> Tensor:
+        """How far the critic is from what is wanted ``[replicas, rows, values]``, of each row."""
+        return 0.5 * (self.by_replica(self.critic, inputs) - wanted).square().squeeze(2)
 
     # --- saving ---
 

@@ -86,7 +86,7 @@ class Run:
         torch.set_num_threads(config.threads)
         torch.manual_seed(config.seed)  # of the networks' first weights; everything else has generators of its own
         self.task = make_task(config)
-        self.law = LearnedLaw(self.task, config.actor, config.safeguard).to(config.device)
+        self.law = LearnedLaw(self.task, config.actor, config.safeguard, risk=config.risk).to(config.device)
         environment = make_environment(config, self.task, config.num_envs, config.seed)
         self.algorithm = make_algorithm(config, self.law, environment, config.seed)
         checked = make_environment(config, self.task, config.check_episodes, config.seed + CHECK_SEED)

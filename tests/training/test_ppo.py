@@ -39,7 +39,7 @@ def test_advantages_by_hand() -> None:
 def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
     """One reward of 1, then the episode ends; the final state is worth 10, the next episode's first state 100."""
     for truncated, expected in ((True, 1 + 0.9 * 10 - 5), (False, 1 - 5)):
-        reward = torch.tensor([[1.0]]) + 0.9 * 10.0 * truncated  # what `PPO.advance` adds
+        reward = torch.tensor([[1.0]]) + 0.9 * 10.0 * truncated  # what `PPO.estimate` adds
         found = advantages(reward, torch.tensor([[5.0], [100.0]]), torch.tensor([[True]]), discount=0.9, trace=0.95)
         assert found.item() == pytest.approx(expected)
 
@@ -47,15 +47,15 @@ def test_truncation_is_bootstrapped_and_termination_is_not() -> None:
 def test_rollout_adds_the_value_of_the_final_state_only_where_time_ran_out() -> None:
     ppo = learner()
     valued: list[torch.Tensor] = []
-    ppo.final_value = lambda: valued.append(torch.full((16,), 7.0)) or valued[-1]  # type: ignore[method-assign]
+    ppo.final_value = lambda: valued.append(torch.full((16, 1), 7.0)) or valued[-1]  # type: ignore[method-assign]
     ppo.environment.age[:] = 0
     ppo.environment.age[0] = ppo.environment.episode_steps - 1  # runs out of time at the first step
     ppo.environment.simulator.state["position"][1] = 5.0  # leaves the table at the first step
     rollout = ppo.collect()
     assert rollout.done[0].tolist() == [True, True] + [False] * 14
-    plain = -0.1 * 5.0
-    assert rollout.rewards[0, 0].item() > 0.9 * 7.0 - 1.0
-    assert rollout.rewards[0, 1].item() == pytest.approx(plain, abs=0.15)
+    assert rollout.terminated[0].tolist() == [False, True] + [False] * 14
+    assert rollout.rewards[0, 1].item() == pytest.approx(-0.1 * 5.0, abs=0.15)
+    assert rollout.finals[0].flatten().tolist() == [7.0] + [0.0] * 15
     assert len(valued) == 1
 
 
@@ -118,11 +118,12 @@ def test_advantages_are_normalised_and_returns_fit_the_critic() -> None:
     ppo = learner()
     rollout = ppo.collect()
     values = ppo.value(rollout.critic_observations)
-    expected = advantages(rollout.rewards, values, rollout.done, 0.9, 0.8)
+    rewards = rollout.rewards + 0.9 * rollout.finals.squeeze(-1)
+    expected = advantages(rewards, values.squeeze(-1), rollout.done, 0.9, 0.8)
     batch = ppo.prepare(rollout)
     torch.testing.assert_close(batch.advantages, (expected - expected.mean()) / (expected.std() + 1e-8))
     normal = ppo.return_normalizer
-    torch.testing.assert_close(normal.inverse(batch.returns.unsqueeze(-1)).squeeze(-1), expected + values[:-1], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(normal.inverse(batch.returns), expected.unsqueeze(-1) + values[:-1], rtol=1e-4, atol=1e-5)
 
 
 def test_minibatches_share_out_every_environment_once() -> None:

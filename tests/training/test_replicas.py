@@ -20,9 +20,10 @@ from training.batched import Batch, train_batched
 from training.config import changed, preset
 from training.environment import Environment
 from training.guard import SafeguardConfig
-from training.learned_law import ActorConfig, LearnedLaw, perceptron
+from training.learned_law import ActorConfig, LearnedLaw
 from training.metrics import Metrics, Progress
 from training.normalizer import RunningNormalizer
+from training.perceptron import perceptron
 from training.ppo import PPO, PPOConfig, clip_gradient
 from training.replicas import Streams, spread
 from training.sac import SAC, SACConfig

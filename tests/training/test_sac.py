@@ -71,9 +71,9 @@ def test_targets_by_hand() -> None:
     found = learner()
     found.policy = lambda observation, noise: (torch.full((2, 1), 0.5), torch.full((2,), 2.0))  # type: ignore[method-assign]
     asked: list[Tensor] = []
-    found.values = lambda critics, seen, action: asked.append(action) or torch.tensor([[[3.0, 3.0], [7.0, 7.0]]])  # type: ignore[method-assign]
+    found.values = lambda critics, seen, action: asked.append(action) or torch.tensor([[[[3.0], [3.0]], [[7.0], [7.0]]]])  # type: ignore[method-assign]
     y = found.targets(transitions(2, reward=torch.ones(2, 1), terminated=torch.tensor([[0.0], [1.0]])))
-    assert y.tolist() == pytest.approx([1 + 0.9 * (3 - 0.1 * 2), 1.0])
+    assert y.flatten().tolist() == pytest.approx([1 + 0.9 * (3 - 0.1 * 2), 1.0])
     assert asked[0].tolist() == [[0.5], [0.5]]
 
 
@@ -81,9 +81,9 @@ def test_targets_judge_the_safe_action() -> None:
     """At 0.5 m/s nothing that accelerates is safe: Q' is asked for 0, not for 0.5."""
     found = learner(SlowReach, safeguard="brake")
     found.policy = lambda observation, noise: (torch.full((2, 1), 0.5), torch.zeros(2))  # type: ignore[method-assign]
-    found.values = lambda critics, seen, action: action.view(1, 1, 2).expand(1, 2, 2)  # type: ignore[method-assign]
+    found.values = lambda critics, seen, action: action.view(1, 1, 2, 1).expand(1, 2, 2, 1)  # type: ignore[method-assign]
     y = found.targets(transitions(2, next_guarded=torch.tensor([[0.5], [0.0]])))
-    assert y.tolist() == pytest.approx([0.0, 0.9 * 0.5])
+    assert y.flatten().tolist() == pytest.approx([0.0, 0.9 * 0.5])
 
 
 def test_what_is_executed_is_remembered_and_time_outs_go_on() -> None:

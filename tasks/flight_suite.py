@@ -26,6 +26,7 @@ class FlightSuite(Suite):
         side_force_n: constant horizontal force of random direction.
         weak_rotor: factor on the thrust of one random rotor.
         burst_n: least size of bursts of force with heavy tails, of `training.bursts`; None for none.
+        load: carried at the centre of mass, as a share of the mass as described; None for none.
     """
 
     distance_m: float = 1.0
@@ -46,3 +47,4 @@ class FlightSuite(Suite):
     side_force_n: float = 0.0
     weak_rotor: float = 1.0
     burst_n: float | None = None
+    load: float | None = None

@@ -184,7 +184,7 @@ class QuadrotorFlight(Task):
         rotors = thrust.repeat(1, len(self.robot.rotors))
         weak = torch.nn.functional.one_hot(draw.integer(len(self.robot.rotors)), len(self.robot.rotors))
         return {
-            "mass": mass * self.robot.mass_kg,
+            "mass": (mass + (suite.load or 0.0)) * self.robot.mass_kg,
             "inertia": draw.uniform(*spread, 3) * mass.new_tensor(self.robot.inertia_kg_m2),
             "centre_of_mass": draw.uniform(-suite.centre_of_mass_m, suite.centre_of_mass_m, 3),
             "thrust_scale": rotors * (1 - weak * (1 - suite.weak_rotor)),

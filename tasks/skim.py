@@ -1,0 +1,141 @@
+"""Skim: hold a place as close to the ground as you dare, in gusts with heavy tails.
+
+The goal is a hand's breadth above the ground, every metre away from it costs, and touching the ground ends the flight: how high to stay is
+a question of how much a rare, strong gust counts. Frames, estimates and actions are hover's (`tasks/hover.py`), gusts are
+`training/bursts.py`'s. Ours; no published task.
+
+## Observation (30)
+
+Hover's 29, then `height`: height above ground, at most 3 m.
+
+## Reward (per second, times the control period)
+
+| term | value |
+|---|---|
+| `alive` | 3 |
+| `distance` | −0.5 · min(‖goal − position‖, 4 m) |
+| `at_goal` | 10 · exp(−‖goal − position‖ / 0.4 m) |
+| `speed` | −0.2 · ‖velocity‖ |
+| `rotation` | −0.05 · ‖angular velocity‖ |
+| `smoothness` | −0.05 · ‖change of actuation, each channel over its range at ±1‖² |
+| `crash` | −5 once |
+
+## End
+
+*Terminated*: ground contact, more than 8 m from the goal, or a state that is not finite. *Truncated*: after 6 s.
+*Success*: not terminated, and the mean distance to the goal over the last three seconds is below 2 m.
+
+## Suites
+
+`nominal` has light gusts, `full` those of training and hover's randomisation; `gusts` has gusts and `load` a load that training does not
+have, `unseen` both. They start 0.8 to 2.8 m above ground, hardly moving. Of
+training's episodes more than half are flown high up, where a robot that cannot fly yet has time to learn it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from tasks.flight_suite import FlightSuite
+from tasks.hover import Hover
+from tasks.hover_suites import FULL as HOVER_FULL
+from tasks.quadrotor_flight import GOAL, POSITION, RATES, VELOCITY
+from tasks.task import Memory, Signals, Start, Transition
+from tasks.vectors import length
+
+HIGH_M = 15.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class SkimSuite(FlightSuite):
+    """Ranges an episode is drawn from.
+
+    Attributes:
+        high: share of the episodes that are flown `HIGH_M` higher, goal and all, out of reach of the ground.
+    """
+
+    high: float = 0.0
+
+
+CALM: dict[str, Any] = {"height_m": 0.8, "distance_m": 0.3, "tilt_rad": 0.1, "speed_m_s": 0.3, "rate_rad_s": 0.3}
+NOMINAL = SkimSuite(name="nominal", burst_n=0.005, **CALM)
+FULL = SkimSuite(**{**asdict(HOVER_FULL), **CALM, "name": "full", "burst_n": 0.02})
+GUSTS = replace(FULL, name="gusts", burst_n=0.06)
+LOAD = replace(FULL, name="load", load=0.2)
+UNSEEN = replace(FULL, name="unseen", burst_n=0.04, load=0.12)
+TRAINING = replace(FULL, name="training", high=0.6)
+
+
+class Skim(Hover):
+    """Stay close to the ground. See the module's docstring for every number.
+
+    Args:
+        robot: any `Quadrotor` with the actuation mode ``ctbr``; the Crazyflie by default.
+    """
+
+    name = "skim"
+    observation_names = (*Hover.observation_names, "height")
+    suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, GUSTS, LOAD, UNSEEN)}
+    training_suite = TRAINING
+    presets: ClassVar = {
+        "shac": {
+            "num_envs": 64,
+            "iterations": 200,
+            "shac": {
+                "horizon": 30,
+                "discount": 0.98,
+                "learning_rate": 1e-2,
+                "halve_every": 70,
+                "betas": (0.7, 0.95),
+                "critic_learning_rate": 5e-3,
+            },
+            "risk": {"quantiles": 32},
+        },
+    }
+
+    goal_height_m = 0.15
+    success_m = 2.0
+    success_s = 3.0
+    judged_part = "the last three seconds"
+    highest_m = 3.0
+
+    def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
+        """See the module's docstring."""
+        observation, task_memory = super().observe(sensors, command, memory)
+        height = sensors[POSITION][:, 2:].clamp(max=self.highest_m)
+        return torch.cat([observation, height], dim=1), task_memory
+
+    def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
+        """As of every flight, from above a goal close to the ground."""
+        start = super().sample(suite, num_envs, generator)
+        above = torch.zeros(num_envs, 3, device=generator.device)
+        above[:, 2] = HIGH_M * (torch.rand(num_envs, generator=generator, device=generator.device) < suite.high)
+        low = torch.cat([start.command[GOAL][:, :2], torch.full_like(above[:, :1], self.goal_height_m)], dim=1)
+        return start._replace(state={**start.state, POSITION: start.state[POSITION] + above}, command={GOAL: low + above})
+
+    def rewards(self, transition: Transition) -> dict[str, Tensor]:
+        """See the module's docstring."""
+        period = 1.0 / self.rate_hz
+        distance = self.tracking_error(transition.state, transition.command)
+        change = self.scaled(transition.actuation) - self.scaled(transition.previous_actuation)
+        return {
+            "alive": torch.full_like(distance, 3.0 * period),
+            "distance": -0.5 * period * distance.clamp(max=4.0),
+            "at_goal": 10.0 * period * torch.exp(-distance / 0.4),
+            "speed": -0.2 * period * length(transition.state[VELOCITY]),
+            "rotation": -0.05 * period * length(transition.state[RATES]),
+            "smoothness": -0.05 * period * change.square().sum(1),
+            "crash": -5.0 * self.terminated(transition),
+        }
+
+    def measures(self, transition: Transition) -> dict[str, Tensor]:
+        """Height above ground."""
+        return {"height_m": transition.state[POSITION][:, 2]}
+
+    def privileged_observation(self, state: Signals, parameters: Signals, command: Signals) -> Tensor:
+        """Hover's, and the height."""
+        return torch.cat([super().privileged_observation(state, parameters, command), state[POSITION][:, 2:]], dim=1)

@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray
 from geometry_msgs.msg import PoseStamped
@@ -16,11 +17,15 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from deploy.record import read_log
+from deploy.runtime import State
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
-from tests.ros2_ws.helpers import CONFIGURED, POLICY, REFUSED, Cockpit, Robot
+from tasks.risk_level import RATE_1_S
+from tests.ros2_ws.helpers import CONFIGURED, POLICIES, POLICY, REFUSED, Cockpit, Robot
 from tether_ros import qos
 from tether_ros.messages import stamp_ns
+
+SKIM = POLICIES / "skim.onnx"
 
 
 def test_every_answer_carries_the_stamp_of_its_observation_and_is_recorded(cockpit: Any, tmp_path: Path) -> None:
@@ -231,6 +236,38 @@ def test_a_changed_file_is_refused_and_another_can_be_set(cockpit: Any, tmp_path
     one.node.trigger_cleanup()
     (result,) = one.node.set_parameters([Parameter("provider", value="abacus")])
     assert "choose one of: cpu, cuda, auto" in result.reason
+
+
+def test_risk_level_is_set_in_flight_and_nothing_else_is(cockpit: Any, tmp_path: Path) -> None:
+    log = tmp_path / "flight.mcap"
+    one = cockpit(policy=str(SKIM), log=str(log), risk_level=0.25)
+    one.fly()
+    (result,) = one.node.set_parameters([Parameter("risk_level", value=1.0)])
+    assert result.successful, result.reason
+    later = len(one.robot.commands) + 20
+    one.until(lambda: bool(one.robot.say()) and len(one.robot.commands) >= later, "answers after the change")
+    (result,) = one.node.set_parameters([Parameter("risk_level", value=1.5)])
+    assert "must be between 0.0 and 1.0" in result.reason
+    (result,) = one.node.set_parameters([Parameter("risk_level", value=0.5), Parameter("log", value="")])
+    assert "clean up first" in result.reason
+    one.node.stop()
+    recorded = read_log(log)
+    flown = recorded.columns["state"] == State.POLICY
+    asked, seen = recorded.block("command.risk_level")[flown, 0], recorded.block("observation")[flown, -1]
+    assert set(np.unique(asked).tolist()) == {0.25, 1.0}
+    assert seen[0] == pytest.approx(0.25)
+    assert (np.diff(seen) >= -1e-6).all()
+    assert np.diff(seen).max() <= RATE_1_S / 100.0 + 1e-6
+
+
+def test_a_policy_that_takes_no_risk_level_says_so(cockpit: Any) -> None:
+    one = cockpit()
+    one.activate()
+    (result,) = one.node.set_parameters([Parameter("risk_level", value=0.5)])
+    assert "takes no risk level" in result.reason
+    other = cockpit(risk_level=0.5)
+    other.node.trigger_configure()
+    assert other.lifecycle == REFUSED
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,8 @@ GOALS: dict[str, tuple[str, Any, Callable[[Any], Any]]] = {
 VELOCITIES = {"linear_velocity_command": "linear", "yaw_rate_command": "angular"}
 """Part of the Twist on `cmd_vel` by command name."""
 
+RISK_LEVEL = "risk_level"  # the command that is no message but a parameter of the node
+
 
 class Frames(NamedTuple):
     """What messages must say they are in: the world's frame, the base's, and the IMU's, whose axes must be the base's."""
@@ -125,8 +127,8 @@ def commands(contract: Contract, frames: Frames, cmd_vel: str) -> dict[str, Inpu
         elif command.name in GOALS:
             topic, kind, read = GOALS[command.name]
             found[topic] = Input(kind, partial(_named, command.name, read), (frames.world,), kind())
-        else:
-            raise unknown("command", command.name, [*GOALS, *VELOCITIES])
+        elif command.name != RISK_LEVEL:
+            raise unknown("command", command.name, [*GOALS, *VELOCITIES, RISK_LEVEL])
     if parts:
         found["cmd_vel"] = _velocity(parts, frames, cmd_vel)
     return found

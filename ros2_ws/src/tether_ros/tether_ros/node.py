@@ -5,7 +5,8 @@
 | the contract's sources: `odometry` | nav_msgs/Odometry in | the arrival of the one that is the clock is a step |
 | `joint_state`, `imu` | sensor_msgs/JointState, Imu in | joints are found by name |
 | `obstacles` | sensor_msgs/PointCloud2 in | points of the base frame with x, y, z, radius; the nearest count |
-| the contract's commands: `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
+| the contract's commands: `risk_level` | a parameter, that may be set in flight | how averse to risk, 0…1 |
+| `goal_pose` | geometry_msgs/PoseStamped in | in the frame of the odometry |
 | `goal_velocity`, `goal_acceleration` | geometry_msgs/Vector3Stamped in | likewise, for a policy that follows a moving goal |
 | `cmd_vel` | geometry_msgs/Twist or TwistStamped in | for a policy that walks |
 | `actuation` | by parameter `output`, see `tether_ros.outputs` | stamped with the observation it answers, where the type has a stamp |
@@ -33,7 +34,7 @@ from std_msgs.msg import Bool
 from std_srvs.srv import Trigger
 
 from robots.errors import TetherError
-from tether_ros import options, process, qos
+from tether_ros import inputs, options, process, qos
 from tether_ros.parameters import declare, refuse
 from tether_ros.pilot import Pilot
 
@@ -122,11 +123,13 @@ class PolicyNode(LifecycleNode):
 
     def _on_parameters(self, parameters: list[Parameter]) -> SetParametersResult:
         changed = {parameter.name: parameter.value for parameter in parameters if parameter.name in self._values}
-        if changed and self._pilot is not None:
+        if self._pilot is not None and changed.keys() - {*options.LIVE}:
             return SetParametersResult(successful=False, reason="parameters are read by configure; clean up first")
         try:
             refuse(options.DECLARATIONS, changed)
             options.guards(self._values | changed)
+            if self._pilot is not None and changed:
+                self._pilot.ask_risk_level(changed[inputs.RISK_LEVEL])
         except TetherError as error:
             return SetParametersResult(successful=False, reason=str(error))
         self._values |= changed

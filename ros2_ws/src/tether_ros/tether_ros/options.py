@@ -12,6 +12,7 @@ from tether_ros import inputs, outputs
 from tether_ros.parameters import REALTIME_PRIORITY, Declaration
 
 GUARDS = "guards."
+LIVE = (inputs.RISK_LEVEL,)  # what may be set on a configured node
 
 
 def _guard(name: str, default: Any) -> Declaration:
@@ -31,6 +32,7 @@ DECLARATIONS = (
     Declaration("cmd_vel", inputs.PLAIN, "type of the messages on cmd_vel, geometry_msgs/Twist or TwistStamped", choices=inputs.CMD_VEL),
     Declaration("output", outputs.JOINT_STATE, "what the robot is sent, see tether_ros/outputs.py", choices=outputs.FORMS),
     Declaration("output_joints", [""], "joints in the order of a position_array; empty for the policy's order"),
+    Declaration(inputs.RISK_LEVEL, 0.0, "how averse to risk, of a policy that can be asked; may be set in flight", 0.0, 1.0),
     Declaration("robot_failsafe", False, "the robot lets go by itself when commands stop or failsafe is true; without gains it must"),
     REALTIME_PRIORITY,
     *(_guard(item.name, item.default) for item in dataclasses.fields(GuardConfig)),

@@ -49,6 +49,8 @@ class Pilot:
         frames = options.frames(values)
         self._sources = inputs.sources(self._contract, frames)
         self._commands = inputs.commands(self._contract, frames, values["cmd_vel"])
+        self._risk_level = values[inputs.RISK_LEVEL]
+        self._check_risk_level(self._risk_level)
         outputs.require_failsafe(values["output"], values["robot_failsafe"])
         self._runtime, self._recorder = _runtime(policy, values)
         try:
@@ -73,6 +75,7 @@ class Pilot:
         if rivals:
             raise TetherError(f"{', '.join(rivals)} publishes on {self._sender.topic} already; stop it, one node commands a robot")
         self._runtime.activate()
+        self.ask_risk_level(self._risk_level)  # an activation forgets what was asked before
         if self._always_enabled:
             self._runtime.enable(time.monotonic())
         self._active = True
@@ -110,6 +113,17 @@ class Pilot:
             self._runtime.enable(time.monotonic())
         elif not self._always_enabled:
             self._runtime.release()
+
+    def ask_risk_level(self, level: float) -> None:
+        """Ask the policy for this level of risk from now on; raises `TetherError` if it takes none."""
+        self._check_risk_level(level)
+        self._risk_level = level
+        if any(command.name == inputs.RISK_LEVEL for command in self._contract.commands):
+            self._runtime.on_command(inputs.RISK_LEVEL, [level], time.monotonic())
+
+    def _check_risk_level(self, level: float) -> None:
+        if level and all(command.name != inputs.RISK_LEVEL for command in self._contract.commands):
+            raise TetherError("this policy takes no risk level; leave the parameter risk_level at 0, or train with risk.command=True")
 
     def estop(self) -> str:
         """Latch the emergency stop; returns what to tell the caller."""

@@ -45,6 +45,8 @@ EXTRAS = {
     "nav_msgs": "ros",
     "mujoco_warp": "warp",
     "warp": "warp",
+    "gymnasium": "rrls",
+    "imageio": "rrls",
     "tensorboard": "dev",
     "matplotlib": "dev",
     "pinocchio": "dev",

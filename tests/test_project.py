@@ -98,7 +98,7 @@ def test_versions_agree():
 def test_the_robot_distribution_is_light():
     names = {re.split(r"[<>=]", item)[0] for item in ROBOT["project"]["dependencies"]}
     assert names == {"mcap", "numpy", "onnxruntime", "pyyaml"}
-    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "sets", "dev"}
+    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "sets", "rrls", "dev"}
 
 
 def pins(name: str) -> dict[str, str]:
@@ -112,7 +112,7 @@ def test_constraints_pin_what_is_installed():
     pinned = pins("constraints.txt")
     extras = TRAINING["project"]["optional-dependencies"]
     for item in [*TRAINING["project"]["dependencies"], *ROBOT["project"]["dependencies"], *extras["ros"], *extras["dev"]]:
-        name = re.sub(r"[._-]+", "-", re.split(r"[<>=]", item)[0]).lower()
+        name = re.sub(r"[._-]+", "-", re.split(r"[<>=[]", item)[0]).lower()
         if name != "tether-robot":
             assert pinned[name] == metadata.version(name).partition("+")[0]
 

@@ -1,0 +1,69 @@
+"""One environment of a task, under the parameters that each reset names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import mujoco
+import numpy as np
+
+from robustness.gymnasium_tasks.dynamics import Dynamics
+from robustness.gymnasium_tasks.tasks import GymnasiumTask
+
+UNSTABLE = (mujoco.mjtWarning.mjWARN_BADQPOS, mujoco.mjtWarning.mjWARN_BADQVEL, mujoco.mjtWarning.mjWARN_BADQACC)
+
+
+class UncertainEnvironment:
+    """Gymnasium's environment with parameters; actions are clipped to its bounds.
+
+    Raises:
+        ModuleNotFoundError: without the extra ``rrls``; the command line says how to install it.
+    """
+
+    def __init__(self, task: GymnasiumTask) -> None:
+        import gymnasium
+
+        with quiet():  # HalfCheetah's model is written in a deprecated form
+            self._env = gymnasium.make(task.environment, disable_env_checker=True)
+        self.model, self.data = self._env.unwrapped.model, self._env.unwrapped.data
+        self.dynamics = Dynamics(self.model)
+        self.low, self.high = self._env.action_space.low, self._env.action_space.high
+        self.observation_size, self.action_size = self._env.observation_space.shape[0], self._env.action_space.shape[0]
+        self.steps = int(self._env.spec.max_episode_steps)
+
+    def reset(self, seed: int, values: Mapping[str, float]) -> np.ndarray:
+        """Start an episode under ``values``, and pristine in everything else; the observation ``[observation_size]``."""
+        self.dynamics.set(values)
+        observation, _ = self._env.reset(seed=seed)
+        self.dynamics.push(self.data, values)  # after the reset, which clears forces
+        return np.asarray(observation)
+
+    def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
+        """One control period: observation, reward, terminated, truncated. A simulation that has become unstable terminates."""
+        with quiet():
+            observation, reward, terminated, truncated, _ = self._env.step(np.clip(action, self.low, self.high))
+        return np.asarray(observation), float(reward), bool(terminated or self.unstable), bool(truncated)
+
+    @property
+    def unstable(self) -> bool:
+        """Whether positions, velocities or accelerations have exploded since the reset, after which MuJoCo has silently started anew."""
+        return any(self.data.warning[kind].number for kind in UNSTABLE)
+
+    def close(self) -> None:
+        """Let go of Gymnasium's resources."""
+        self._env.close()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keep MuJoCo's warnings off the terminal and out of MUJOCO_LOG.TXT; what they say is read from ``data.warning``."""
+    config = mujoco.MjLogConfig.get()
+    before = config.logto_console, config.logto_file
+    config.logto_console = config.logto_file = False
+    config.set()
+    try:
+        yield
+    finally:
+        config.logto_console, config.logto_file = before
+        config.set()

@@ -1,4 +1,4 @@
-"""``tether bench``: measure speed, and how far engines are from each other."""
+"""``tether bench``: measure speed, how far engines are from each other, and what a policy bears."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import options
+from cli import bench_rrls, options
 
 if TYPE_CHECKING:
     from cli.main import Result
 
-HELP = "Measure speed on this machine, and how far engines are from each other."
+HELP = "Measure speed on this machine, how far engines are from each other, and what a policy bears."
 NUM_ENVS = {"sim": [1, 512, 4096], "env": [1, 512, 4096], "engines": [64]}
 
 
@@ -19,13 +19,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument(
         "what",
-        choices=list(NUM_ENVS),
-        metavar="|".join(NUM_ENVS),
-        help="the simulator alone, or with a task's sensors, rewards, resets and observation, or several simulators side by side",
+        choices=[*NUM_ENVS, bench_rrls.WHAT],
+        metavar="|".join([*NUM_ENVS, bench_rrls.WHAT]),
+        help="the simulator alone, or with a task's sensors, rewards, resets and observation, or several simulators side by side, "
+        "or a policy on a Gymnasium task under other parameters",
     )
     parser.add_argument("--num-envs", type=int, nargs="+", metavar="N", help="environments (default: 1 512 4096; for engines, one: 64)")
     parser.add_argument("--robot", metavar="NAME", help="which robot (default: crazyflie, for env the task's)")
-    parser.add_argument("--task", metavar="NAME", help="for env: whose environment (default: hover)")
+    parser.add_argument("--task", metavar="NAME", help="for env: whose environment (default: hover); for rrls: hopper, ant, …")
     parser.add_argument(
         "--sim",
         nargs="+",
@@ -41,10 +42,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="for engines: write the comparison with its plots to FILE")
     options.device(parser)
     options.seed(parser)
+    bench_rrls.arguments(parser)
 
 
 def run(args: argparse.Namespace) -> Result:
     """Measure each number of environments, where the result repeats the fastest and holds all; or compare engines."""
+    if args.what == bench_rrls.WHAT:
+        return bench_rrls.run(args)
+    bench_rrls.refuse(args)
     import torch
 
     from cli.main import Result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import mujoco
 import numpy as np
@@ -22,15 +23,11 @@ class UncertainEnvironment:
     """
 
     def __init__(self, task: GymnasiumTask) -> None:
-        import gymnasium
-
-        with quiet():  # HalfCheetah's model is written in a deprecated form
-            self._env = gymnasium.make(task.environment, disable_env_checker=True)
+        self._env = _make(task.environment)
         self.model, self.data = self._env.unwrapped.model, self._env.unwrapped.data
         self.dynamics = Dynamics(self.model)
         self.low, self.high = self._env.action_space.low, self._env.action_space.high
         self.observation_size, self.action_size = self._env.observation_space.shape[0], self._env.action_space.shape[0]
-        self.steps = int(self._env.spec.max_episode_steps)
 
     def reset(self, seed: int, values: Mapping[str, float]) -> np.ndarray:
         """Start an episode under ``values``, and pristine in everything else; the observation ``[observation_size]``."""
@@ -53,6 +50,13 @@ class UncertainEnvironment:
     def close(self) -> None:
         """Let go of Gymnasium's resources."""
         self._env.close()
+
+
+def _make(identifier: str) -> Any:
+    import gymnasium
+
+    with quiet():  # HalfCheetah's model is written in a deprecated form
+        return gymnasium.make(identifier, disable_env_checker=True)
 
 
 @contextmanager

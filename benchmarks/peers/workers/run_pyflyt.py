@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import gymnasium  # type: ignore[import-not-found]
+import gymnasium
 import PyFlyt.gym_envs  # type: ignore[import-not-found]  # noqa: F401  (registers the environments)
 from protocol import Case, serve  # type: ignore[import-not-found]
 

@@ -1,0 +1,112 @@
+"""Many episodes under many parameters, in several processes, with the same result however many there are."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache, partial
+
+import numpy as np
+from tqdm import tqdm
+
+from robots.errors import TetherError
+from robustness.gymnasium_tasks.environment import UncertainEnvironment
+from robustness.gymnasium_tasks.parameters import Cell
+from robustness.gymnasium_tasks.policies import Policy, load
+from robustness.gymnasium_tasks.tasks import GymnasiumTask, task_of
+
+BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+
+
+@dataclass(frozen=True)
+class Episode:
+    """What one episode depends on, besides task and policy.
+
+    Args:
+        values: its parameters.
+        entropy: integers that start and noise follow from.
+    """
+
+    values: Cell
+    entropy: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Undiscounted return, control steps, and whether the simulation exploded, which ended the episode."""
+
+    total: float
+    steps: int
+    unstable: bool
+
+
+def play(environment: UncertainEnvironment, policy: Policy, episode: Episode, sigma: float = 0.0) -> Outcome:
+    """One episode; with ``sigma``, every observation is given to the policy with N(0, σ²) on each of its numbers."""
+    generator = np.random.default_rng(episode.entropy)
+    observation = environment.reset(int(generator.integers(2**31)), episode.values)
+    total, steps, ended = 0.0, 0, False
+    while not ended:
+        seen = observation + sigma * generator.standard_normal(observation.shape) if sigma else observation
+        observation, reward, terminated, truncated = environment.step(np.asarray(policy(seen), dtype=float).reshape(-1))
+        total, steps, ended = total + reward, steps + 1, terminated or truncated
+    return Outcome(total, steps, environment.unstable)
+
+
+class Player:
+    """Plays a policy on a task.
+
+    Args:
+        task: which.
+        policy: a function, or `policies.load`'s name of one, which is what several processes need.
+        sigma: noise on observations, in their units.
+        processes: how many play; one is this one.
+        progress: show a progress bar.
+
+    Raises:
+        TetherError: for several processes and a function that has no name.
+    """
+
+    def __init__(self, task: GymnasiumTask, policy: str | Policy, sigma: float = 0.0, processes: int = 1, progress: bool = False) -> None:
+        if processes > 1 and not isinstance(policy, str):
+            raise TetherError(
+                "several processes load the policy each by itself; name it as FILE.onnx or MODULE:FUNCTION, or give processes=1"
+            )
+        self.task, self.sigma, self._processes, self._progress = task, sigma, processes, progress
+        self._environment = UncertainEnvironment(task)
+        sizes = self._environment.observation_size, self._environment.action_size
+        self._source = policy if isinstance(policy, str) else ""
+        self._policy: Policy = load(policy, *sizes) if isinstance(policy, str) else policy
+        self.nominal = self._environment.dynamics.nominal
+
+    def play(self, episodes: Sequence[Episode], what: str) -> list[Outcome]:
+        """All of them, in their order; ``what`` names the progress bar."""
+        shown = None if self._progress else True
+        with tqdm(total=len(episodes), desc=f"{self.task.name} {what}", disable=shown, delay=0.5, bar_format=BAR) as bar:
+            outcomes = []
+            for outcome in self._outcomes(episodes):
+                outcomes.append(outcome)
+                bar.update()
+        return outcomes
+
+    def _outcomes(self, episodes: Sequence[Episode]) -> Iterator[Outcome]:
+        if self._processes == 1:
+            yield from (play(self._environment, self._policy, episode, self.sigma) for episode in episodes)
+            return
+        with ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn")) as pool:  # a fork of torch's threads may hang
+            try:
+                yield from pool.map(partial(_play_named, self.task.name, self._source, self.sigma), episodes, chunksize=4)
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+
+
+def _play_named(task: str, policy: str, sigma: float, episode: Episode) -> Outcome:
+    return play(*_equipment(task, policy), episode, sigma)
+
+
+@lru_cache(maxsize=1)  # a process plays one policy on one task
+def _equipment(task: str, policy: str) -> tuple[UncertainEnvironment, Policy]:
+    environment = UncertainEnvironment(task_of(task))
+    return environment, load(policy, environment.observation_size, environment.action_size)

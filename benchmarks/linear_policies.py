@@ -146,7 +146,7 @@ def train(name: str, chosen: list[str], iterations: int, seed: int, path: Path) 
             trainer.iterate()
             if iteration % EVERY == 0 or iteration == iterations:
                 score = trainer.score()
-                bar.set_postfix(score=f"{score:.0f}", best=f"{max(best, score):.0f}")
+                tqdm.write(f"{name}: {score:.0f} after {iteration} iterations, {trainer.env_steps:,} control steps")
                 if score > best:
                     best = score
                     onnx.save(graph(trainer.matrix, trainer.normaliser.mean, trainer.normaliser.scale), path)

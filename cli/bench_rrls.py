@@ -84,8 +84,9 @@ def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[P
     if not 0.0 <= sigma < float("inf"):
         raise TetherError(f"--smoothing is {sigma:g}; give a standard deviation, at least 0")
     counts = {name: getattr(args, name) for name in ("episodes", "fresh", "threshold") if getattr(args, name) is not None}
-    player = Player(task, args.policy, sigma, _processes(args.processes), progress=True)
-    result = {"policy": args.policy} | evaluate(player, parameters, Plan(points=points, seed=args.seed, **counts))
+    plan = Plan(points=points, seed=args.seed, **counts)
+    with Player(task, args.policy, sigma, _processes(args.processes), progress=True) as player:
+        result = {"policy": args.policy} | evaluate(player, parameters, plan)
     print(report.text(result))
     return Result(result)
 

@@ -24,6 +24,7 @@ class UncertainEnvironment:
 
     def __init__(self, task: GymnasiumTask) -> None:
         self._env = _make(task.environment)
+        self.model_path = str(self._env.unwrapped.fullpath)
         self.model, self.data = self._env.unwrapped.model, self._env.unwrapped.data
         self.dynamics = Dynamics(self.model)
         self.low, self.high = self._env.action_space.low, self._env.action_space.high

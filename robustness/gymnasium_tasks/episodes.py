@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from types import TracebackType
 
 import numpy as np
 from tqdm import tqdm
@@ -55,7 +56,7 @@ def play(environment: UncertainEnvironment, policy: Policy, episode: Episode, si
 
 
 class Player:
-    """Plays a policy on a task.
+    """Plays a policy on a task; in a ``with`` block, so that its processes end.
 
     Args:
         task: which.
@@ -73,12 +74,22 @@ class Player:
             raise TetherError(
                 "several processes load the policy each by itself; name it as FILE.onnx or MODULE:FUNCTION, or give processes=1"
             )
-        self.task, self.sigma, self._processes, self._progress = task, sigma, processes, progress
+        self.task, self.sigma, self._progress = task, sigma, progress
         self._environment = UncertainEnvironment(task)
         sizes = self._environment.observation_size, self._environment.action_size
         self._source = policy if isinstance(policy, str) else ""
         self._policy: Policy = load(policy, *sizes) if isinstance(policy, str) else policy
         self.nominal = self._environment.dynamics.nominal
+        # A fork of torch's threads may hang, so that processes start afresh.
+        self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) if processes > 1 else None
+
+    def __enter__(self) -> Player:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(cancel_futures=True)
+        self._environment.close()
 
     def play(self, episodes: Sequence[Episode], what: str) -> list[Outcome]:
         """All of them, in their order; ``what`` names the progress bar."""
@@ -91,15 +102,9 @@ class Player:
         return outcomes
 
     def _outcomes(self, episodes: Sequence[Episode]) -> Iterator[Outcome]:
-        if self._processes == 1:
-            yield from (play(self._environment, self._policy, episode, self.sigma) for episode in episodes)
-            return
-        with ProcessPoolExecutor(self._processes, multiprocessing.get_context("spawn")) as pool:  # a fork of torch's threads may hang
-            try:
-                yield from pool.map(partial(_play_named, self.task.name, self._source, self.sigma), episodes, chunksize=4)
-            except BaseException:
-                pool.shutdown(cancel_futures=True)
-                raise
+        if self._pool is None:
+            return (play(self._environment, self._policy, episode, self.sigma) for episode in episodes)
+        return self._pool.map(partial(_play_named, self.task.name, self._source, self.sigma), episodes, chunksize=4)
 
 
 def _play_named(task: str, policy: str, sigma: float, episode: Episode) -> Outcome:

@@ -1,10 +1,11 @@
 """Which tasks there are, and their uncertainty sets, in one table.
 
-Ranges are those of RRLS (arXiv 2406.08406), the sets of one, two and three parameters one within the other. Bodies have the names of
-Gymnasium's models: `bthigh` is the back thigh, `front_left_leg` the hip link that RRLS calls front left leg.
+Ranges are those of RRLS (arXiv 2406.08406), the sets of one, two and three parameters one within the other; in its code HalfCheetah's
+are not, for friction ends at 3 where it is alone. Bodies have the names of Gymnasium's models: `bthigh` is the back thigh,
+`front_left_leg` the link at the hip that RRLS calls front left leg.
 
-The sets of forces are RRLS's too, ±3 N on the same bodies, but for directions in which nothing can move: where RRLS pushes a planar robot
-across its plane (y), it is pushed upwards (z) here, and the cart and pole are pushed along their rail and the pole along z as well.
+The sets of forces are RRLS's too, ±3 N on the same bodies, but for directions in which nothing can move: a planar robot that is pushed
+across its plane (y) there is pushed upwards (z) here, and the cart is pushed along its rail only.
 """
 
 from __future__ import annotations

@@ -58,7 +58,9 @@ def run(args: argparse.Namespace) -> Result:
         )
     task = task_of(args.task)
     parameters = task.parameters(args.parameters or [DEFAULT_SET])
-    points = args.points or (3 if args.parameters == ["rarl"] else 10)
+    points = (3 if args.parameters == ["rarl"] else 10) if args.points is None else args.points
+    if points < 2:
+        raise TetherError(f"--points is {points}; give at least 2, the ends")
     return _verify(args, task, parameters, points) if args.verify else _evaluate(args, task, parameters, points)
 
 
@@ -68,7 +70,8 @@ def _refuse(args: argparse.Namespace, defaults: dict[str, Any]) -> None:
     given = [name for name, default in defaults.items() if getattr(args, name) != default]
     if given:
         options = ", ".join(name if name == "policy" else f"--{name.replace('_', '-')}" for name in given)
-        raise TetherError(f"tether bench {args.what} does not take {options}; leave it out")
+        verifying = " --verify" if args.what == WHAT and args.verify else ""
+        raise TetherError(f"tether bench {args.what}{verifying} does not take {options}; leave it out")
 
 
 def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[Parameter, ...], points: int) -> Result:
@@ -83,6 +86,8 @@ def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[P
     sigma = 0.0 if args.smoothing is None else args.smoothing
     if not 0.0 <= sigma < float("inf"):
         raise TetherError(f"--smoothing is {sigma:g}; give a standard deviation, at least 0")
+    if args.threshold is not None and not sigma:
+        raise TetherError("--threshold is the return that --smoothing certifies; give both, or neither")
     counts = {name: getattr(args, name) for name in ("episodes", "fresh", "threshold") if getattr(args, name) is not None}
     plan = Plan(points=points, seed=args.seed, **counts)
     with Player(task, args.policy, sigma, _processes(args.processes), progress=True) as player:
@@ -98,6 +103,7 @@ def _verify(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[Par
     from cli.main import Result
     from robustness.gymnasium_tasks import verify
 
+    _refuse(args, dict.fromkeys(sorted({*OURS} - {"parameters", "points", "verify"})))
     effects = verify.verify(task, parameters, points, args.seed)
     print(verify.table(effects))
     rows = [asdict(effect) | {"dead": effect.dead} for effect in effects]

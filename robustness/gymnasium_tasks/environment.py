@@ -9,6 +9,7 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from robots.errors import TetherError
 from robustness.gymnasium_tasks.dynamics import Dynamics
 from robustness.gymnasium_tasks.tasks import GymnasiumTask
 
@@ -38,10 +39,20 @@ class UncertainEnvironment:
         return np.asarray(observation)
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
-        """One control period: observation, reward, terminated, truncated. A simulation that has become unstable terminates."""
+        """One control period: observation, reward, terminated, truncated.
+
+        A simulation that has become unstable terminates, and the reward of that step, of a jump to where MuJoCo starts anew, is 0.
+
+        Raises:
+            TetherError: for an action that is not finite.
+        """
+        if not np.isfinite(action).all():
+            raise TetherError(f"the policy gave the action {np.array2string(action, precision=3)}; actions must be finite")
         with quiet():
             observation, reward, terminated, truncated, _ = self._env.step(np.clip(action, self.low, self.high))
-        return np.asarray(observation), float(reward), bool(terminated or self.unstable), bool(truncated)
+        if self.unstable:
+            return np.asarray(observation), 0.0, True, bool(truncated)
+        return np.asarray(observation), float(reward), bool(terminated), bool(truncated)
 
     @property
     def unstable(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import TracebackType
@@ -92,13 +93,20 @@ class Player:
         self._environment.close()
 
     def play(self, episodes: Sequence[Episode], what: str) -> list[Outcome]:
-        """All of them, in their order; ``what`` names the progress bar."""
+        """All of them, in their order; ``what`` names the progress bar.
+
+        Raises:
+            TetherError: for an action that is not finite, and where a process died.
+        """
         shown = None if self._progress else True
-        with tqdm(total=len(episodes), desc=f"{self.task.name} {what}", disable=shown, delay=0.5, bar_format=BAR) as bar:
-            outcomes = []
-            for outcome in self._outcomes(episodes):
-                outcomes.append(outcome)
-                bar.update()
+        try:
+            with tqdm(total=len(episodes), desc=f"{self.task.name} {what}", disable=shown, delay=0.5, bar_format=BAR) as bar:
+                outcomes = []
+                for outcome in self._outcomes(episodes):
+                    outcomes.append(outcome)
+                    bar.update()
+        except BrokenProcessPool as error:
+            raise TetherError("a process that played has died, for lack of memory or in the policy; play in one: --processes 1") from error
         return outcomes
 
     def _outcomes(self, episodes: Sequence[Episode]) -> Iterator[Outcome]:

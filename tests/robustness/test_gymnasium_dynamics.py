@@ -164,13 +164,19 @@ def test_an_action_beyond_its_bounds_is_clipped(hopper):
     assert rewards[0] == rewards[1]
 
 
+def test_an_action_that_is_no_number_is_refused(hopper):
+    hopper.reset(0, {})
+    with pytest.raises(TetherError, match="must be finite"):
+        hopper.step(np.array([0.0, np.nan, 0.0]))
+
+
 def test_an_explosion_ends_the_episode_and_is_not_written_anywhere(hopper, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     hopper.reset(0, {})
     assert not hopper.unstable
     hopper.data.qvel[:] = 1e12
-    terminated = hopper.step(np.zeros(3))[2]
-    assert terminated
+    _, reward, terminated, _ = hopper.step(np.zeros(3))
+    assert (reward, terminated) == (0.0, True)
     assert hopper.unstable
     hopper.reset(0, {})
     assert not hopper.unstable

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import os
 
 import numpy as np
 import pytest
@@ -122,6 +124,20 @@ def test_several_processes_find_what_one_does(monkeypatch):
     assert found[0] == found[1]
     assert len({outcome for cell in found[0]["cells"] for outcome in cell["returns"]}) == 6
     assert "Hopper-v5: friction 0.1 … 3; 3 cells of 2 episodes, seed 1" in report.text(found[0])
+
+
+def dies_elsewhere(observation: np.ndarray) -> np.ndarray:
+    """Ends every process but the one that started them."""
+    if multiprocessing.parent_process() is not None:
+        os._exit(1)
+    return np.zeros(3)
+
+
+def test_a_process_that_dies_is_told(monkeypatch):
+    monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
+    named = NAMED.replace("bounce", "dies_elsewhere")
+    with Player(task_of("hopper"), named, processes=2) as player, pytest.raises(TetherError, match="--processes 1"):
+        player.play([Episode({}, (0,))], "")
 
 
 def test_noise_reaches_the_policy_and_only_the_policy():

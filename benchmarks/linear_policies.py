@@ -6,7 +6,8 @@ standard deviation σ of all observations so far. In each iteration, with N rand
     M ← M + α/(b·σ_R) · Σ_{k in the best b} (r(M + ν δ_k) − r(M − ν δ_k)) δ_k,
 
 where the best have the largest max(r₊, r₋) and σ_R is the standard deviation of the returns used. A reward for being alive is left out, as
-there, so that standing still is worth nothing. With `--parameters` each direction is tried under parameters drawn from that set.
+there, so that standing still is worth nothing. With `--parameters` each direction is tried under parameters drawn from that set, after
+`--pristine` iterations without.
 """
 
 from __future__ import annotations
@@ -137,17 +138,22 @@ def graph(matrix: np.ndarray, mean: np.ndarray, scale: np.ndarray) -> onnx.Model
     return model
 
 
-def train(name: str, chosen: list[str], iterations: int, seed: int, path: Path) -> dict[str, float]:
-    """Search, and keep the policy of the best score; what was kept and what it took."""
-    trainer = Trainer(name, task_of(name).parameters(chosen) if chosen else (), seed)
-    best = -np.inf
+def train(name: str, chosen: list[str], iterations: int, pristine: int, seed: int, path: Path) -> dict[str, float]:
+    """Search, the first ``pristine`` iterations without parameters; the policy of the best score since is kept.
+
+    Returns:
+        That score, and the control steps of the whole search.
+    """
+    parameters = task_of(name).parameters(chosen) if chosen else ()
+    trainer, best = Trainer(name, parameters, seed), -np.inf
     with tqdm(range(1, iterations + 1), desc=f"{name} {' '.join(chosen) or 'pristine'}", disable=None) as bar:
         for iteration in bar:
+            trainer.parameters = parameters if iteration > pristine else ()
             trainer.iterate()
             if iteration % EVERY == 0 or iteration == iterations:
                 score = trainer.score()
                 tqdm.write(f"{name}: {score:.0f} after {iteration} iterations, {trainer.env_steps:,} control steps")
-                if score > best:
+                if iteration > pristine and score > best:
                     best = score
                     onnx.save(graph(trainer.matrix, trainer.normaliser.mean, trainer.normaliser.scale), path)
     return {"score": best, "env_steps": trainer.env_steps}
@@ -162,9 +168,10 @@ def main() -> None:
         "--parameters", nargs="+", default=[], metavar="SET", help="1, 2, 3, rarl or NAME=LOW:HIGH … (default: the pristine model)"
     )
     parser.add_argument("--iterations", type=int, default=100)
+    parser.add_argument("--pristine", type=int, default=0, metavar="N", help="first N iterations without parameters (default: 0)")
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    found = train(options.task, options.parameters, options.iterations, options.seed, options.output)
+    found = train(options.task, options.parameters, options.iterations, options.pristine, options.seed, options.output)
     print(f"wrote {options.output}: score {found['score']:.0f} after {found['env_steps']:,} control steps")
 
 

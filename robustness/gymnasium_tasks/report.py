@@ -7,7 +7,7 @@ from typing import Any
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """One line a figure, with its 95 % interval and the episodes behind it."""
+    """One line a figure, with its 95 % interval and the episodes behind it; of one or two parameters, the means of all cells."""
     axes = ", ".join("{name} {low:g} … {high:g} {unit}".format(**axis).removesuffix(" 1") for axis in result["parameters"])
     grid, worst = result["grid"], result["worst"]
     rows = [
@@ -25,7 +25,22 @@ def text(result: Mapping[str, Any]) -> str:
     if result["unstable"]:
         rows.append(("unstable", f"{result['unstable']} episodes ended because the simulation exploded"))
     rows += _certified(result)
-    return "\n".join(f"{name:<20}{line}" for name, line in rows)
+    return "\n".join([*(f"{name:<20}{line}" for name, line in rows), *_map(result)])
+
+
+def _map(result: Mapping[str, Any]) -> list[str]:
+    """Mean returns of the cells: the last parameter across, the one before it, if there is one, down."""
+    names = [axis["name"] for axis in result["parameters"]]
+    if len(names) > 2:
+        return []
+    across = [f"{cell['values'][names[-1]]:.4g}" for cell in result["cells"][: result["points"]]]
+    means = [f"{sum(cell['returns']) / len(cell['returns']):.1f}" for cell in result["cells"]]
+    down = [f"{cell['values'][names[0]]:.4g}" if len(names) == 2 else "" for cell in result["cells"][:: result["points"]]]
+    width = 2 + max(map(len, [*across, *means]))
+    corner = " \\ ".join(names)
+    head = f"{corner:<20}" + "".join(f"{value:>{width}}" for value in across)
+    rows = [means[start : start + result["points"]] for start in range(0, len(means), result["points"])]
+    return ["", head, *(f"{label:>20}" + "".join(f"{mean:>{width}}" for mean in row) for label, row in zip(down, rows))]
 
 
 def _figure(found: Mapping[str, Any]) -> str:

@@ -32,7 +32,7 @@ def test_a_step_follows_the_difference_of_returns():
     goal = np.array([[1.0, -2.0, 0.5, 3.0]])
     deltas = np.random.default_rng(0).standard_normal((6, 1, 4))
     trainer.generator = type("Given", (), {"standard_normal": lambda self, shape: deltas, "integers": lambda self, n: 0})()
-    trainer.roll_out = lambda matrix, seed, cell, alive: (float((goal * matrix).sum()), np.zeros((1, 4)))
+    trainer.roll_out = lambda matrix, seed, cell, alive, horizon: (float((goal * matrix).sum()), np.zeros((1, 4)))
     trainer.iterate()
     slopes = (goal * deltas).sum((1, 2))
     noise = trainer.search.noise
@@ -49,6 +49,7 @@ def test_it_learns_to_balance_and_the_same_from_the_same_seed(chosen):
         for _ in range(3):
             trainer.iterate()
     np.testing.assert_array_equal(trainers[0].matrix, trainers[1].matrix)
-    still, _ = trainers[0].roll_out(np.zeros((1, 4)), 0, {}, alive=0.0)
-    learned, _ = trainers[0].roll_out(trainers[0].matrix, 0, {}, alive=0.0)
+    still, _ = trainers[0].roll_out(np.zeros((1, 4)), 0, {})
+    learned, seen = trainers[0].roll_out(trainers[0].matrix, 0, {})
     assert learned > still
+    assert len(trainers[0].roll_out(trainers[0].matrix, 0, {}, horizon=7)[1]) == 7 < len(seen)

@@ -83,6 +83,17 @@ def test_the_tail_is_the_worst_tenth_of_the_cells(found):
     assert found["cvar"]["grid_mean"] == pytest.approx(lowest, abs=1.5)
 
 
+def test_the_cells_are_shown_as_a_map(found):
+    """Friction down and mass across, each mean where it belongs."""
+    lines = report.text(found).splitlines()
+    head = next(index for index, line in enumerate(lines) if line.startswith("friction \\ mass.torso"))
+    assert lines[head].split()[3:] == [f"{value:.4g}" for value in np.linspace(0.1, 3.0, 10)]
+    shown = np.array([line.split() for line in lines[head + 1 :]], float)
+    np.testing.assert_allclose(shown[:, 0], np.linspace(0.1, 3.0, 10), atol=1e-3)
+    means = np.array([np.mean(cell["returns"]) for cell in found["cells"]]).reshape(10, 10)
+    np.testing.assert_allclose(shown[:, 1:], means, atol=0.051)
+
+
 def test_no_two_episodes_share_a_start_and_all_follow_from_the_seed():
     player, axes = Pretended(), task_of("hopper").parameters(["1"])
     first = evaluate(player, axes, Plan(points=5, episodes=3, fresh=4, seed=8))

@@ -41,8 +41,8 @@ class Search:
     horizon: int = 1000
 
 
-# Those of the paper for V2-t, but fewer directions for HalfCheetah and Ant (there 32, 4 of them used, and 60, 20 used) and shorter trials for
-# HalfCheetah; a guess for the pendulum.
+# Those of the paper for V2-t, but fewer directions for HalfCheetah and Ant (there 32, 4 of them used, and 60, 20 used), and shorter trials
+# for HalfCheetah; a guess for the pendulum.
 SETTINGS = {
     "hopper": Search(0.01, 0.025, 8, 4, alive=1.0),
     "halfcheetah": Search(0.02, 0.03, 16, 8, alive=0.0, horizon=300),

@@ -63,12 +63,15 @@ def with_risk_level(kind: type[Task]) -> type[Task]:
 
         def command_at(self, start: Start, time_s: Tensor) -> Signals:
             """The task's, and the level that was asked."""
-            return {**super().command_at(start, time_s), NAME: start.command[NAME]}
+            asked = {name: value for name, value in start.command.items() if name == NAME}  # not yet, while a task still samples
+            return {**super().command_at(start, time_s), **asked}
 
         def mirror(self) -> Mirror | None:
             """The task's; a level has no sides."""
-            mirror = super().mirror()
-            return None if mirror is None else mirror._replace(observation=_with_own_place(mirror.observation))
+            mirror: Mirror | None = super().mirror()
+            if mirror is None or len(mirror.observation.place) == len(self.observation_names):  # a task that goes by its names has it
+                return mirror
+            return mirror._replace(observation=_with_own_place(mirror.observation))
 
     Levelled.__name__, Levelled.__qualname__, Levelled.__doc__ = kind.__name__, kind.__qualname__, kind.__doc__
     return Levelled

@@ -32,22 +32,26 @@ def test_discounted_cost_of_a_chain() -> None:
     terminated[3, 0] = True
     for _ in range(600):
         learner.learn(observations.repeat(1, 8, 1), terminated.repeat(1, 8), terminated.repeat(1, 8), generator)
-    risks = critic.risk(observations[:4, 0]).flatten().tolist()
-    assert risks == pytest.approx([0.9**3, 0.9**2, 0.9, 1.0], abs=0.05)
-    assert float(critic.risk(observations[0, 1:])) == pytest.approx(0.0, abs=0.05)
+    with torch.no_grad():
+        risks = critic.risk(observations[:4, 0]).flatten().tolist()
+        safe = float(critic.risk(observations[0, 1:]))
+    assert [*risks, safe] == pytest.approx([0.9**3, 0.9**2, 0.9, 1.0, 0.0], abs=0.05)
 
 
 def test_tail_tells_how_often_it_fails() -> None:
-    """Fails in 1 of 10 now: of the worst quarter, four in ten."""
+    """Fails in 1 of 10 now, or never: nine tenths of the quantiles are 0, the others 1."""
     torch.manual_seed(1)
-    critic = CostCritic(1, CONFIG, Streams(1))
+    critic = CostCritic(2, CONFIG, Streams(1))
     learner, generator = CostLearner(critic, CONFIG, 1), Generators(0, torch.device("cpu"))
-    draws = torch.Generator().manual_seed(2)
-    for _ in range(600):
-        terminated = torch.rand(8, 64, generator=draws) < 0.1
-        learner.learn(torch.zeros(8, 64, 1), terminated, torch.ones_like(terminated), generator)
-    quantiles = critic(torch.zeros(1, 1)).flatten().sort().values
-    assert quantiles[:13].max() < 0.5
+    draws, observations = torch.Generator().manual_seed(2), torch.zeros(5, 64, 2)
+    observations[0, :, 0] = observations[1:, :, 1] = 1.0
+    for _ in range(800):
+        terminated = torch.zeros(5, 64, dtype=torch.bool)
+        terminated[0] = torch.rand(64, generator=draws) < 0.1
+        learner.learn(observations, terminated, terminated, generator)
+    with torch.no_grad():
+        quantiles = critic(observations[0, :1]).flatten().sort().values
+    assert quantiles[:13].max() < 0.3
     assert quantiles[-1] > 0.9
 
 

@@ -36,12 +36,12 @@ RESULTS = Path(__file__).parent / "results" / "risk"
 TASK, ALGORITHM = "skim", "shac"
 VARIANTS: dict[str, dict[str, Any]] = {
     "neutral": {},
-    "CVaR 0.2": {"measure": "cvar", "level": 0.2},
-    "Mean-CVaR 0.2": {"measure": "mean_cvar", "level": 0.2},
-    "Wang 0.75": {"measure": "wang", "level": 0.75},
-    "CVaR 0.2, distorted": {"measure": "cvar", "level": 0.2, "advantage": "distorted"},
-    "CVaR 0.2, informed": {"measure": "cvar", "level": 0.2, "blind": False},
-    "CVaR by level": {"measure": "cvar", "level": 0.1, "command": True},
+    "CVaR": {"measure": "cvar", "level": 0.05},
+    "Mean-CVaR": {"measure": "mean_cvar", "level": 0.05},
+    "Wang": {"measure": "wang", "level": 1.5},
+    "CVaR, distorted": {"measure": "cvar", "level": 0.05, "advantage": "distorted"},
+    "CVaR, informed": {"measure": "cvar", "level": 0.05, "blind": False},
+    "CVaR by level": {"measure": "cvar", "level": 0.05, "command": True},
 }
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAIL = 0.1  # of the returns that are reported

@@ -63,10 +63,10 @@ class SkimSuite(FlightSuite):
 
 CALM: dict[str, Any] = {"height_m": 0.8, "distance_m": 0.3, "tilt_rad": 0.1, "speed_m_s": 0.3, "rate_rad_s": 0.3}
 NOMINAL = SkimSuite(name="nominal", burst_n=0.005, **CALM)
-FULL = SkimSuite(**{**asdict(HOVER_FULL), **CALM, "name": "full", "burst_n": 0.02})
-GUSTS = replace(FULL, name="gusts", burst_n=0.06)
+FULL = SkimSuite(**{**asdict(HOVER_FULL), **CALM, "name": "full", "burst_n": 0.06})
+GUSTS = replace(FULL, name="gusts", burst_n=0.12)
 LOAD = replace(FULL, name="load", load=0.2)
-UNSEEN = replace(FULL, name="unseen", burst_n=0.04, load=0.12)
+UNSEEN = replace(FULL, name="unseen", burst_n=0.1, load=0.08)
 TRAINING = replace(FULL, name="training", high=0.6)
 
 
@@ -87,7 +87,7 @@ class Skim(Hover):
             "iterations": 200,
             "shac": {
                 "horizon": 30,
-                "discount": 0.98,
+                "discount": 0.99,
                 "learning_rate": 1e-2,
                 "halve_every": 70,
                 "betas": (0.7, 0.95),

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import signal
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from rcl_interfaces.srv import SetParameters
-from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -22,11 +19,10 @@ from robots.errors import TetherError
 from tasks.track import Track
 from tests.ros2_ws.helpers import POLICIES, POLICY
 from tether_bringup.flight import ROOM, ROOM_GOALS, START, fly
-from tether_bringup.mission import fulfil, robot_parameters, scheduling
+from tether_bringup.mission import robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
 from tether_bringup.witness import Witness
 from tether_ros import qos
-from tether_ros.goal_operator import GoalOperator
 from tether_ros.operator_node import Operator
 from tether_sim.modes import SILENCE_PERIODS
 from training.export import export_law
@@ -51,30 +47,6 @@ def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(dom
     assert np.isfinite(recorded.block("actuation")[flown]).all()
     assert height.min() > 0.3
     assert abs(height[-1] - 1.5) < 0.25
-
-
-def test_who_is_told_to_be_averse_flies_higher(domain: None, tmp_path: Path) -> None:
-    """Skim, asked for no aversion and then, in flight, for all of it: the parameter changes what is flown."""
-    goal, heights = (0.0, 0.0, 0.15), []
-
-    def operate(operator: GoalOperator) -> dict[str, Any]:
-        client = operator.node.create_client(SetParameters, "policy_node/set_parameters")
-        operator.wait(client.service_is_ready, 10.0, "the policy node's parameters")
-        operator.goal(goal)
-        for level in (0.0, 1.0):
-            asked = Parameter("risk_level", value=level).to_parameter_msg()
-            future = client.call_async(SetParameters.Request(parameters=[asked]))
-            operator.wait(future.done, 10.0, "the new level")
-            assert future.result().results[0].successful
-            operator.dwell(4.0)
-            operator.in_control()
-            heights.append(operator.position[2] if operator.position else math.nan)
-        return {"distances_m": [operator.distance(goal)]}
-
-    start, options = {"start_position_m": (0.0, 0.0, 1.2), "seed": 0}, {"log": tmp_path / "flight.mcap", **UNHURRIED}
-    fulfil(Policy.load(POLICIES / "skim.onnx"), start, options, GoalOperator, operate)
-    neutral, averse = heights
-    assert averse > neutral + 0.2, heights
 
 
 def test_a_figure_eight_is_streamed_and_followed(domain: None, tmp_path: Path) -> None:

@@ -20,12 +20,13 @@ from deploy.record import read_log
 from deploy.runtime import State
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
-from tasks.risk_level import RATE_1_S
-from tests.ros2_ws.helpers import CONFIGURED, POLICIES, POLICY, REFUSED, Cockpit, Robot
+from tasks.hover import Hover
+from tasks.risk_level import RATE_1_S, with_risk_level
+from tests.ros2_ws.helpers import CONFIGURED, POLICY, REFUSED, Cockpit, Robot
 from tether_ros import qos
 from tether_ros.messages import stamp_ns
-
-SKIM = POLICIES / "skim.onnx"
+from training.export import export_law
+from training.learned_law import ActorConfig, LearnedLaw
 
 
 def test_every_answer_carries_the_stamp_of_its_observation_and_is_recorded(cockpit: Any, tmp_path: Path) -> None:
@@ -239,15 +240,16 @@ def test_a_changed_file_is_refused_and_another_can_be_set(cockpit: Any, tmp_path
 
 
 def test_risk_level_is_set_in_flight_and_nothing_else_is(cockpit: Any, tmp_path: Path) -> None:
-    log = tmp_path / "flight.mcap"
-    one = cockpit(policy=str(SKIM), log=str(log), risk_level=0.25)
+    log, task = tmp_path / "flight.mcap", with_risk_level(Hover)()
+    policy = export_law(LearnedLaw(task, ActorConfig(hidden=(8,))), tmp_path / "hover.onnx", provenance={"command": "a test"})
+    one = cockpit(policy=str(policy), log=str(log), risk_level=0.25)
     one.fly()
     (result,) = one.node.set_parameters([Parameter("risk_level", value=1.0)])
     assert result.successful, result.reason
     later = len(one.robot.commands) + 20
     one.until(lambda: bool(one.robot.say()) and len(one.robot.commands) >= later, "answers after the change")
     (result,) = one.node.set_parameters([Parameter("risk_level", value=1.5)])
-    assert "must be between 0.0 and 1.0" in result.reason
+    assert "out of range" in result.reason
     (result,) = one.node.set_parameters([Parameter("risk_level", value=0.5), Parameter("log", value="")])
     assert "clean up first" in result.reason
     one.node.stop()

@@ -250,7 +250,7 @@ def test_risk_level_is_set_in_flight_and_nothing_else_is(cockpit: Any, tmp_path:
     one.until(lambda: bool(one.robot.say()) and len(one.robot.commands) >= later, "answers after the change")
     (result,) = one.node.set_parameters([Parameter("risk_level", value=1.5)])
     assert "out of range" in result.reason
-    (result,) = one.node.set_parameters([Parameter("risk_level", value=0.5), Parameter("log", value="")])
+    result = one.node.set_parameters_atomically([Parameter("risk_level", value=0.5), Parameter("log", value="")])
     assert "clean up first" in result.reason
     one.node.stop()
     recorded = read_log(log)

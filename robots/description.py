@@ -272,6 +272,7 @@ class EquationRobot(Robot):
         state_box: the published |x| ≤ state_box; nothing keeps x inside.
         disturbance: |w| ≤ disturbance, in the units of the equation.
         step_s: from x to x⁺ [s].
+        factors: constants that may be other than published, by the name of the factor on them, 1 as published.
     """
 
     states: tuple[str, ...]
@@ -279,3 +280,4 @@ class EquationRobot(Robot):
     state_box: tuple[float, ...]
     disturbance: tuple[float, ...]
     step_s: float
+    factors: Mapping[str, str] = field(default_factory=dict)

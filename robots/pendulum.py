@@ -43,6 +43,7 @@ pendulum = Pendulum(
     state_box=(math.pi, 8.0),
     disturbance=(0.1,),
     step_s=0.05,
+    factors={"gravity_scale": "gravity_1_s2", "torque_scale": "torque_1_s2"},  # a rod of length l and mass m has 1/l and 1/(m l²) of them
     gravity_1_s2=1.5 * GRAVITY,
     torque_1_s2=3.0 * 30.0,
 )

@@ -62,6 +62,7 @@ planar_quadrotor = PlanarQuadrotor(
     state_box=(8.0, 8.0, math.pi / 12.0, 0.8, 1.0, math.pi / 2.0),
     disturbance=(0.1, 0.1),
     step_s=0.05,
+    factors={"thrust_scale": "thrust_m_s2", "tilt_gain_scale": "tilt_gain_1_s2", "tilt_damping_scale": "tilt_damping_1_s"},
     thrust_m_s2=6.0 / 7.0,
     tilt_command_rad=math.pi / 12.0,
     tilt_gain_1_s2=55.0,

@@ -8,6 +8,7 @@ compares the two. Nothing is clamped or wrapped: whoever leaves the state box is
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
@@ -27,7 +28,7 @@ from sim.random_numbers import RandomNumbers, uniform
 from sim.simulator import Simulator
 
 SEEDS = 1 << 24  # whole numbers up to here are exact in float32
-PARAMETERS = ("disturbance_scale", "disturbance_seed")
+SCALE, SEED, MEAN = "disturbance_scale", "disturbance_seed", "disturbance_mean"
 SAVED = ("state", "parameters", "chosen")
 
 
@@ -80,8 +81,9 @@ class EquationSimulator(Simulator):
     """Many copies of one `EquationRobot`.
 
     The disturbance is uniform in ``disturbance_scale`` times its box, and follows from the engine's seed, the environment's
-    ``disturbance_seed`` and the number of steps taken; `disturb` sets the next one instead. Rest, which `reset` assumes for what it is not
-    told: zero, and surroundings as described. Parameters keep what `randomize` gave them until it is called again.
+    ``disturbance_seed`` and the number of steps taken; `disturb` sets the next one instead. ``disturbance_mean`` is added to either, and
+    the robot's factors change its constants: both leave what is published, and what certificates are about. Rest, which `reset` assumes
+    for what it is not told: zero, and surroundings as described. Parameters keep what `randomize` gave them until it is called again.
 
     Args:
         robot: a kind of robot in `STEPS`.
@@ -131,8 +133,10 @@ class EquationSimulator(Simulator):
         self._rest = self._row([0.0] * self._dim + [value for values in robot.surroundings.values() for value in values])
         self._state = self._rest.expand(num_envs, -1).clone()
         self._numbers = RandomNumbers(num_envs, seed, self.device)
-        self._parameters = torch.ones(num_envs, 2, device=self.device, dtype=dtype)
+        self._parameter_widths = {SCALE: 1, SEED: 1, MEAN: len(robot.disturbance), **dict.fromkeys(robot.factors, 1)}
+        self._parameters = torch.ones(num_envs, sum(self._parameter_widths.values()), device=self.device, dtype=dtype)
         self._parameters[:, 1] = torch.arange(num_envs) % SEEDS
+        self._parameters[:, 2 : 2 + len(robot.disturbance)] = 0.0
         self._chosen: Tensor | None = None  # the next disturbance
         self._advance = Fused(self._advanced, f"the step of {robot.name}")
 
@@ -178,16 +182,19 @@ class EquationSimulator(Simulator):
         """See `Simulator.step`. Actuation is clipped to the robot's bounds."""
         u = self._rows(actuation, self._inputs, "actuation")
         self._refuse(~u.isfinite().all(1), "actuation is not finite")
-        key = self._numbers.advance()._replace(environment=self._parameters[:, 1:].to(torch.int32))
-        self._state = self._advance(self._state, u, key, self._parameters[:, :1], self._chosen)
+        key = self._numbers.advance()._replace(environment=self._parameters[:, 1:2].to(torch.int32))
+        self._state = self._advance(self._state, u, key, self.parameters(), self._chosen)
         self._chosen = None
 
-    def _advanced(self, packed: Tensor, u: Tensor, key: Any, scale: Tensor, chosen: Tensor | None) -> Tensor:
+    def _advanced(self, packed: Tensor, u: Tensor, key: Any, parameters: Mapping[str, Tensor], chosen: Tensor | None) -> Tensor:
         """One step; pure."""
         x, surroundings = packed[:, : self._dim], packed[:, self._dim :]
         half = self._half_width
-        w = chosen if chosen is not None else scale * half * (2.0 * uniform(key, 0, half.shape[1], self.dtype) - 1.0)
-        x = STEPS[type(self.robot)](self.robot, x, u.clamp(self._lower, self._upper), w)
+        drawn = parameters[SCALE] * half * (2.0 * uniform(key, 0, half.shape[1], self.dtype) - 1.0) if chosen is None else chosen
+        w = drawn + parameters[MEAN]
+        constants: dict[str, Any] = {field: getattr(self.robot, field) * parameters[name] for name, field in self.robot.factors.items()}
+        robot = dataclasses.replace(self.robot, **constants)
+        x = STEPS[type(self.robot)](robot, x, u.clamp(self._lower, self._upper), w)
         return torch.cat([x, surroundings], dim=1)
 
     def disturb(self, disturbance: Tensor) -> None:
@@ -211,21 +218,27 @@ class EquationSimulator(Simulator):
     # --- parameters ---
 
     def parameters(self) -> dict[str, Tensor]:
-        """``disturbance_scale`` on the half-widths of its box, and ``disturbance_seed``, a whole number in 0…2²⁴ − 1; ``[num_envs, 1]``."""
-        return dict(zip(PARAMETERS, self._parameters.split(1, dim=1), strict=True))
+        """``disturbance_scale`` on the half-widths of its box; ``disturbance_seed``, a whole number in 0…2²⁴ − 1; ``disturbance_mean``
+        ``[num_envs, width]``, in the units of ``robot.disturbance``; and the robot's factors. All but the mean are ``[num_envs, 1]``.
+        """
+        parts = self._parameters.split(list(self._parameter_widths.values()), dim=1)
+        return dict(zip(self._parameter_widths, parts, strict=True))
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.randomize`.
 
         Raises:
-            TetherError: also for a scale that is negative, or a seed that is none.
+            TetherError: also for a scale that is negative, a seed that is none, or a mean or factor that is not finite.
         """
         check_mask(mask, self.num_envs)
-        check_names(parameters, PARAMETERS, f"parameter of {self.robot.name}")
+        widths = self._parameter_widths
+        check_names(parameters, widths, f"parameter of {self.robot.name}")
         now = self.parameters()
-        new = torch.cat([self._rows(parameters[name], 1, name) if name in parameters else now[name] for name in PARAMETERS], dim=1)
+        rows = [self._rows(parameters[name], width, name) if name in parameters else now[name] for name, width in widths.items()]
+        new = torch.cat(rows, dim=1)
         self._refuse(mask & ~((new[:, 0] >= 0.0) & (new[:, 0] < math.inf)), "disturbance_scale is negative or not finite")
         self._refuse(mask & ~((new[:, 1] >= 0.0) & (new[:, 1] < SEEDS)), f"disturbance_seed is outside 0…{SEEDS - 1}")
+        self._refuse(mask & ~new[:, 2:].isfinite().all(1), f"one of {', '.join(list(widths)[2:])} is not finite")
         self._parameters = torch.where(mask.unsqueeze(1), new, self._parameters)
 
     # --- saving and checks ---

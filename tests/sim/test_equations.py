@@ -154,6 +154,37 @@ def test_the_disturbance_is_uniform_in_its_box_and_scaled(robot: EquationRobot) 
     np.testing.assert_allclose(felt[2000:].var(0), 1.0 / 3.0, atol=0.03)
 
 
+def test_a_mean_is_added_to_the_disturbance_drawn_or_chosen(robot: EquationRobot) -> None:
+    states, inputs, noise = random(robot)
+    mean = 3.0 * torch.tensor([robot.disturbance], dtype=torch.float64).expand(N, -1)
+    shifted, plain = (placed(engine(robot), states) for _ in range(2))
+    shifted.randomize(everyone(shifted), {"disturbance_mean": mean})
+    shifted.disturb(noise)
+    shifted.step(inputs)
+    expected = STEPS[type(robot)](robot, states, inputs, noise + mean)
+    torch.testing.assert_close(x(shifted), expected, rtol=0.0, atol=1e-12)
+    plain.disturb(noise)
+    plain.step(inputs)
+    for sim in (shifted, plain):
+        placed(sim, states).step(inputs)  # both are given the same draw
+    moved = STEPS[type(robot)](robot, states, inputs, mean) - STEPS[type(robot)](robot, states, inputs, 0.0 * mean)
+    torch.testing.assert_close(x(shifted), x(plain) + moved, rtol=0.0, atol=1e-12)
+
+
+def test_factors_change_the_constants_they_are_of(robot: EquationRobot) -> None:
+    states, inputs, noise = random(robot)
+    for name, constant in robot.factors.items():
+        sim = placed(engine(robot), states)
+        assert sim.parameters()[name].eq(1.0).all()
+        sim.randomize(everyone(sim), {name: torch.full((N, 1), 0.7)})
+        sim.disturb(noise)
+        sim.step(inputs)
+        other = dataclasses.replace(robot, **{constant: 0.7 * getattr(robot, constant)})
+        torch.testing.assert_close(x(sim), STEPS[type(robot)](other, states, inputs, noise), rtol=0.0, atol=1e-12)
+        with pytest.raises(TetherError, match=f"{name}.* is not finite"):
+            sim.randomize(everyone(sim), {name: torch.full((N, 1), torch.inf)})
+
+
 def test_the_disturbance_follows_from_seed_environment_and_tick(robot: EquationRobot) -> None:
     """Whatever the number of environments, and eagerly as in a kernel."""
 

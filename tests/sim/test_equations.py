@@ -175,11 +175,11 @@ def test_factors_change_the_constants_they_are_of(robot: EquationRobot) -> None:
     states, inputs, noise = random(robot)
     for name, constant in robot.factors.items():
         sim = placed(engine(robot), states)
-        assert sim.parameters()[name].eq(1.0).all()
-        sim.randomize(everyone(sim), {name: torch.full((N, 1), 0.7)})
+        assert (sim.parameters()[name] == 1.0).all()
+        sim.randomize(everyone(sim), {name: torch.full((N, 1), 0.75)})
         sim.disturb(noise)
         sim.step(inputs)
-        other = dataclasses.replace(robot, **{constant: 0.7 * getattr(robot, constant)})
+        other = dataclasses.replace(robot, **{constant: 0.75 * getattr(robot, constant)})
         torch.testing.assert_close(x(sim), STEPS[type(robot)](other, states, inputs, noise), rtol=0.0, atol=1e-12)
         with pytest.raises(TetherError, match=f"{name}.* is not finite"):
             sim.randomize(everyone(sim), {name: torch.full((N, 1), torch.inf)})

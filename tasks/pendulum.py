@@ -42,6 +42,7 @@ from tasks.certified import CertifiedTask
 from tasks.draw import Draw
 from tasks.safe_control import SafeSuite
 from tasks.task import Memory, Signals, Transition
+from tasks.uncertainty import Uncertain
 
 ANGLE, SPEED = pendulum.states
 
@@ -77,6 +78,13 @@ class SwingUp(CertifiedTask):
         },
     }
     settled = 0.10  # rad
+    uncertain = (
+        Uncertain("gravity", "parameter", "gravity_scale", (0.5,), (2.0,)),
+        Uncertain("torque", "parameter", "torque_scale", (0.4,), (1.6,)),
+        Uncertain("push", "parameter", "disturbance_mean", (-3.0,), (3.0,)),  # rad/s²
+        Uncertain("action", "actuation", "joint_torque", (-0.1,), (0.1,)),
+        Uncertain("position", "sensor", ANGLE, (-0.05,), (0.05,)),
+    )
 
     def published(self) -> EquationRobot:
         """See `SafeControl`."""

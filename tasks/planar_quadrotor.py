@@ -43,6 +43,7 @@ from tasks.certified import CertifiedTask
 from tasks.draw import Draw
 from tasks.safe_control import SafeSuite
 from tasks.task import Memory, Signals, Transition
+from tasks.uncertainty import Uncertain
 from tasks.vectors import length
 
 POSITION, TILT, VELOCITY, RATE = planar_quadrotor.states
@@ -80,6 +81,13 @@ class PlanarFlight(CertifiedTask):
         },
     }
     settled = 0.10  # m
+    uncertain = (
+        Uncertain("thrust", "parameter", "thrust_scale", (0.5,), (1.5,)),
+        Uncertain("tilt_gain", "parameter", "tilt_gain_scale", (0.5,), (1.5,)),
+        Uncertain("tilt_damping", "parameter", "tilt_damping_scale", (0.25,), (1.5,)),
+        Uncertain("wind", "parameter", "disturbance_mean", (-0.3, -0.3), (0.3, 0.3)),  # m/s²
+        Uncertain("position", "sensor", POSITION, (-0.1, -0.1), (0.1, 0.1)),
+    )
 
     def published(self) -> EquationRobot:
         """See `SafeControl`."""

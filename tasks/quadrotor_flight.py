@@ -38,6 +38,7 @@ from tasks.draw import Draw
 from tasks.flight_suite import FlightSuite
 from tasks.rotation import from_yaw_tilt
 from tasks.task import Memory, Signals, Start, Task, Transition
+from tasks.uncertainty import Uncertain
 from tasks.vectors import length, shorten
 
 POSITION, ORIENTATION = "position_base_in_world", "orientation_base_in_world"
@@ -91,6 +92,12 @@ class QuadrotorFlight(Task):
         self.thrust_limits_n = (thrust.lower[0], thrust.upper[0])
         self.thrust_range_n = max(self.hover_thrust_n - thrust.lower[0], thrust.upper[0] - self.hover_thrust_n)
         self.rate_range_rad_s = tuple(min(limit, rate) for limit, rate in zip(rates.upper, (6.0, 6.0, 3.0), strict=True))
+        side = 0.1 * self.hover_thrust_n
+        self.uncertain = (
+            Uncertain("mass", "parameter", "mass", (0.8 * robot.mass_kg,), (1.2 * robot.mass_kg,)),
+            Uncertain("thrust", "parameter", "thrust_scale", (0.85,), (1.15,)),
+            Uncertain("force", "force", "", (-side, -side, 0.0), (side, side, 0.0)),
+        )
 
     def estimate(self, rotation: Tensor, error: Tensor, velocity: Tensor, memory: Memory) -> Estimates:
         """Integral and disturbance after this step.

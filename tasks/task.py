@@ -18,6 +18,7 @@ from robots.errors import unknown
 from robots.signals import Command
 from safety.safeguards import Safeguard
 from tasks.symmetry import Mirror
+from tasks.uncertainty import Uncertain
 
 Signals = Mapping[str, Tensor]
 
@@ -132,6 +133,7 @@ class Task(abc.ABC):
         push_every_s: time between pushes.
         burst_every_s: mean time between bursts of force. burst_s: time constant with which one dies away.
         judged_part: of an episode, what `judged` gives, in words.
+        uncertain: what an adversary, or randomisation in its stead, may change (`training.adversaries`); suites do not read it.
         safeguards: what may stand between actor and actuation, by name: each makes, for this task, a safeguard of actions in −1…1 that
             judges by `guarded_state`.
         asked_level: of risk, in every episode, where the task has that command (`tasks.risk_level`); None for a random one.
@@ -156,6 +158,7 @@ class Task(abc.ABC):
     burst_every_s: float = 1.0
     burst_s: float = 0.25
     judged_part: str = "the last sixth"
+    uncertain: tuple[Uncertain, ...] = ()
     safeguards: ClassVar[Mapping[str, Callable[[Any], Safeguard]]] = {}
     asked_level: float | None = None
 

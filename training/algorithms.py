@@ -6,6 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from robots.errors import TetherError
+from sim.random_numbers import as_seeds
+from training.adversaries.contest import Contest
+from training.adversaries.environment import ContestedEnvironment
 from training.config import TrainConfig
 from training.environment import Environment
 from training.episodes import EpisodeStatistics
@@ -21,9 +24,17 @@ from training.shac import BPTT, SHAC
 class Algorithm(Protocol):
     """What `training.train.Run` drives."""
 
-    iteration: int
-    config: Any  # has ``horizon``, the control steps of an environment in an iteration
-    episodes: EpisodeStatistics
+    @property
+    def iteration(self) -> int:
+        """Iterations done."""
+
+    @property
+    def config(self) -> Any:
+        """Has ``horizon``, the control steps of an environment in an iteration."""
+
+    @property
+    def episodes(self) -> EpisodeStatistics:
+        """Of the episodes that training flies."""
 
     def iterate(self) -> dict[str, float | None]:
         """One iteration; returns what a log wants to know."""
@@ -52,7 +63,7 @@ ALGORITHMS = {
 
 
 def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environment, seed: int | Sequence[int]) -> Algorithm:
-    """The algorithm that ``config`` names; one seed for each of the law's replicas."""
+    """The algorithm that ``config`` names, against the adversary that plays in ``environment``; one seed for each of the law's replicas."""
     kind = ALGORITHMS[config.algorithm]
     if not config.risk.quantiles:
         algorithm: Algorithm = kind.make(law, environment, getattr(config, kind.section), seed)
@@ -61,4 +72,6 @@ def make_algorithm(config: TrainConfig, law: LearnedLaw, environment: Environmen
     else:
         able = ", ".join(name for name, kind in ALGORITHMS.items() if kind.with_quantiles)
         raise TetherError(f"{config.algorithm} has no critic of quantiles; set risk.quantiles=0, or choose one of: {able}")
+    if isinstance(environment, ContestedEnvironment) and environment.player is not None:
+        return Contest(algorithm, environment, environment.player, as_seeds(seed))
     return algorithm

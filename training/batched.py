@@ -91,7 +91,7 @@ class Batch:
         self.examine: Examination | None = None
         if config.check_every:
             others = [seed + CHECK_SEED for seed in seeds]
-            checked = make_environment(config, task, count * config.check_episodes, others)
+            checked = make_environment(config, task, count * config.check_episodes, others, contested=False)
             self.examine = Examination(Pilot(self.law), checked, others)
         self.curves = [Curve() for _ in seeds]
 

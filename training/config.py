@@ -13,6 +13,7 @@ from robots import registry
 from robots.errors import TetherError, unknown
 from tasks.risk_level import with_risk_level
 from tasks.task import Task
+from training.adversaries.config import AdversaryConfig
 from training.guard import SafeguardConfig
 from training.learned_law import ActorConfig
 from training.ppo import PPOConfig
@@ -46,6 +47,7 @@ class TrainConfig:
         actor: settings of the policy network.
         safeguard: what stands between it and the actuators.
         risk: how much the tail of the return matters.
+        adversary: what disturbs the episodes beside what the task says.
     """
 
     task: str = "hover"
@@ -69,6 +71,7 @@ class TrainConfig:
     actor: ActorConfig = field(default_factory=ActorConfig)
     safeguard: SafeguardConfig = field(default_factory=SafeguardConfig)
     risk: RiskConfig = field(default_factory=RiskConfig)
+    adversary: AdversaryConfig = field(default_factory=AdversaryConfig)
 
     def __post_init__(self) -> None:
         for name in ("num_envs", "iterations", "threads", "checkpoint_every", "check_episodes"):
@@ -78,6 +81,8 @@ class TrainConfig:
             raise ValueError(f"seed must be within 0…{SEEDS - 1}, not {self.seed}: evaluation draws from the seeds above")
         if self.ppo.minibatches > self.num_envs:
             raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, more than the {self.num_envs} environments")
+        if self.algorithm in ("shac", "bptt") and self.adversary.name != "none" and self.adversary.critic_sees:
+            raise ValueError(f"the critic of {self.algorithm} cannot see the adversary; set adversary.critic_sees=False")
 
     def command(self) -> str:
         """The command line that trains this again."""

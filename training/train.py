@@ -20,6 +20,7 @@ from sim.fused import build
 from sim.simulator import EngineLost
 from tasks.task import Task
 from training import checkpoint
+from training.adversaries.environment import ContestedEnvironment
 from training.algorithms import make_algorithm
 from training.config import TrainConfig, config_from_dict, differences, make_task
 from training.environment import Environment
@@ -89,7 +90,7 @@ class Run:
         self.law = LearnedLaw(self.task, config.actor, config.safeguard, risk=config.risk).to(config.device)
         environment = make_environment(config, self.task, config.num_envs, config.seed)
         self.algorithm = make_algorithm(config, self.law, environment, config.seed)
-        checked = make_environment(config, self.task, config.check_episodes, config.seed + CHECK_SEED)
+        checked = make_environment(config, self.task, config.check_episodes, config.seed + CHECK_SEED, contested=False)
         self.examine = Examination(Pilot(self.law), checked, config.seed + CHECK_SEED)
         self.best: dict[str, Any] | None = None
         self.interrupted = False
@@ -207,10 +208,18 @@ def finish_iteration_on_interrupt(run: Run) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int | Sequence[int]) -> Environment:
-    """Environments on the training distribution; the algorithm resets them. Several seeds share them out."""
+def make_environment(
+    config: TrainConfig, task: Task, num_envs: int, seed: int | Sequence[int], *, contested: bool = True
+) -> Environment:
+    """Environments on the training distribution; the algorithm resets them. Several seeds share them out.
+
+    An adversary plays in them if ``contested``; else all that it could play with is drawn, too.
+    """
     simulator = make_simulator(config.sim, task, num_envs, config.device, config.physics_dt)
-    return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
+    if config.adversary.name == "none":
+        return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
+    adversary = config.adversary if contested else dataclasses.replace(config.adversary, name="random")
+    return ContestedEnvironment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False, adversary=adversary)
 
 
 def new_run_dir(directory: Path) -> Path:

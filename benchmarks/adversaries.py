@@ -1,0 +1,200 @@
+"""Whether an adversary in training helps where it is worst; ``python -m benchmarks.adversaries [--tasks …] [--variants …] [--seeds N] [--read]``.
+
+Every task of `TASKS` with every opponent of `VARIANTS`, on the same ranges, with the same budget of control steps and the same settings of the
+protagonist, all seeds side by side in one process (`training.batched`). Each seed's policy of the end is then flown on the grid of all its
+task's physical quantities at −1, 0 and 1 (coordinates of `tasks.uncertainty`), held for whole episodes of ``full``; its worst cells, by
+return and by success, are flown again on fresh episodes, and those figures count. One JSON file a task and variant, written as soon as it is
+there and not measured again unless ``--again``; tables: `benchmarks.adversaries_report`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from benchmarks import adversaries_report
+from cli.config import override
+from cli.main import write_json
+from robots.errors import TetherError
+from training.adversaries.config import AdversaryConfig
+from training.adversaries.environment import ContestedEnvironment
+from training.batched import Batch
+from training.config import TrainConfig, make_task, preset
+from training.evaluate import evaluation_seed
+from training.learned_law import LearnedLaw
+from training.pilot import Pilot
+from training.simulators import make_simulator
+
+RESULTS = Path(__file__).parent / "results" / "adversaries"
+LEVELS = (-1.0, 0.0, 1.0)
+SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
+TASKS: dict[str, tuple[str, ...]] = {  # overrides of the tasks' presets for PPO
+    "planar_quadrotor": ("ppo.critic_activation=relu",),
+}
+VARIANTS: dict[str, tuple[str, ...]] = {
+    "none": (),
+    "random": ("adversary.name=random",),
+    "rarl": ("adversary.name=rarl",),
+    "qarl": ("adversary.name=qarl",),
+    "tc_rmdp": ("adversary.name=tc_rmdp",),
+    "grad": ("adversary.name=grad",),
+}
+
+
+class Flown(NamedTuple):
+    """Return and success of every cell of every replica ``[replicas, cells]``, means over episodes."""
+
+    returns: Tensor
+    success: Tensor
+
+
+class Examiner:
+    """Flies ``episodes`` episodes in every one of so many cells, with every replica of a law, always the same ones.
+
+    Args:
+        config: whose task and engine.
+        replicas, cells, episodes: how many of each.
+        seed: of the episodes.
+    """
+
+    def __init__(self, config: TrainConfig, replicas: int, cells: int, episodes: int, seed: int) -> None:
+        task = make_task(config)
+        self.shape = (replicas, cells, episodes)
+        self.seeds = [evaluation_seed(seed, 0)] * replicas
+        simulator = make_simulator(config.sim, task, replicas * cells * episodes, config.device)
+        self.environment = ContestedEnvironment(
+            task, simulator, suite=task.suite("full"), seed=self.seeds, auto_reset=False, adversary=AdversaryConfig("random")
+        )
+
+    @torch.no_grad()
+    def __call__(self, law: LearnedLaw, delta: Tensor) -> Flown:
+        """With coordinates ``delta`` ``[replicas, cells, size]``; what a policy loses after a failure is not counted."""
+        environment, pilot = self.environment, Pilot(law)
+        environment.hold(delta.repeat_interleave(self.shape[2], dim=1).flatten(0, 1))
+        sensors, command = environment.restart(self.seeds)
+        memory = law.initial_memory(environment.num_envs, environment.device)
+        alive, returns, errors = environment.everyone, torch.zeros(environment.num_envs, device=environment.device), []
+        for _ in range(environment.episode_steps):
+            output = pilot(sensors, command, memory)
+            step = environment.step(output.actuation)
+            sensors, command, memory = step.sensors, step.command, output.memory
+            returns = returns + torch.where(alive, step.reward, 0.0)
+            alive = alive & ~step.terminated
+            errors.append(step.tracking_error)
+        success = environment.task.success(torch.stack(errors), ~alive).float()
+        return Flown(returns.view(self.shape).mean(2), success.view(self.shape).mean(2))
+
+
+def grid(size: int) -> Tensor:
+    """All combinations of `LEVELS`, ``[cells, size]``."""
+    return torch.tensor(list(itertools.product(LEVELS, repeat=size)))
+
+
+def examined(config: TrainConfig, law: LearnedLaw, options: argparse.Namespace) -> dict[str, Any]:
+    """Mean over the grid, and its worst cells on fresh episodes, by replica; and the middle of the ranges."""
+    fresh = Examiner(config, law.replicas, 3, options.fresh, FRESH_SEED)
+    cells = grid(fresh.environment.box.size)
+    everywhere = cells.expand(law.replicas, -1, -1)
+    flown = Examiner(config, law.replicas, len(cells), options.episodes, SEARCH_SEED)(law, everywhere)
+    hardest = flown.success + 1e-9 * flown.returns / flown.returns.abs().amax()  # the return decides between equals
+    worst, unsafe = cells[flown.returns.argmin(1)], cells[hardest.argmin(1)]
+    again = fresh(law, torch.stack([torch.zeros_like(worst), worst, unsafe], dim=1))
+    return {
+        "labels": fresh.environment.box.labels,
+        "middle": {"return": again.returns[:, 0].tolist(), "success": again.success[:, 0].tolist()},
+        "mean": {"return": flown.returns.mean(1).tolist(), "success": flown.success.mean(1).tolist()},
+        "worst": {"return": again.returns[:, 1].tolist(), "success": again.success[:, 2].tolist()},
+        "searched": {"return": flown.returns.amin(1).tolist(), "success": flown.success.amin(1).tolist()},
+        "worst_cells": {"return": worst.tolist(), "success": unsafe.tolist()},
+    }
+
+
+def measure(task: str, variant: str, options: argparse.Namespace) -> dict[str, Any]:
+    """Train all seeds, and fly what they learned."""
+    config = override(preset(task, "ppo"), [*TASKS[task], *VARIANTS[variant], *options.overrides])
+    seeds = list(range(options.first_seed, options.first_seed + options.seeds))
+    begin, used, load, batch = time.perf_counter(), time.process_time(), os.getloadavg()[0], Batch(config, seeds)
+    while batch.iteration < config.iterations:
+        batch.iterate()
+    spent, processor = time.perf_counter() - begin, time.process_time() - used
+    return {
+        "task": task,
+        "variant": variant,
+        "seeds": seeds,
+        "env_steps": batch.curves[0].env_steps[-1],
+        "overrides": list(options.overrides),
+        "command": f"{config.command()} # for each seed",
+        "episodes": options.episodes,
+        "fresh_episodes": options.fresh,
+        "wall_time_s": spent,
+        "processor_time_s": processor,
+        "load_average_at_start": load,
+        "returns_in_training": [curve.returns[-1] for curve in batch.curves],
+        **examined(config, batch.law, options),
+    }
+
+
+def file_of(directory: Path, task: str, variant: str) -> Path:
+    """Where a result is kept."""
+    return directory / f"{task}_{variant}.json"
+
+
+def stored(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """The results that are there, of what is asked for."""
+    files = [file_of(options.output, task, variant) for task in options.tasks for variant in options.variants]
+    return [json.loads(file.read_text()) for file in files if file.exists()]
+
+
+def measure_all(options: argparse.Namespace) -> None:
+    """Measure what is not there yet."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    for task, variant in itertools.product(options.tasks, options.variants):
+        file = file_of(options.output, task, variant)
+        if file.exists() and not options.again:
+            continue
+        found = measure(task, variant, options)
+        write_json(file, found)
+        print(adversaries_report.one_line(found), flush=True)
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser("python -m benchmarks.adversaries", description="Adversaries in training against randomisation alone.")
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="NAME", help="default: all")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME", help="default: all")
+    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="side by side (default 5)")
+    parser.add_argument("--first-seed", type=int, default=10, metavar="S", help="the others follow it (default 10)")
+    parser.add_argument("--episodes", type=int, default=4, metavar="N", help="in every cell of the grid (default 4)")
+    parser.add_argument("--fresh", type=int, default=100, metavar="N", help="in the worst cells (default 100)")
+    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for one JSON file a task and variant")
+    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
+    parser.add_argument("--read", action="store_true", help="measure nothing: print what is in the output directory")
+    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the tasks' presets")
+    return parser
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measure, print."""
+    options = arguments().parse_intermixed_args(argv)
+    try:
+        if not options.read:
+            measure_all(options)
+        print(adversaries_report.text(stored(options)))
+    except (TetherError, OSError) as error:
+        print(f"benchmarks.adversaries: error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Adversaries: second learners in the same environment, whose action disturbs the first."""

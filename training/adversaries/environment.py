@@ -1,0 +1,143 @@
+"""An environment in which what is uncertain about the task is drawn for every episode, and an adversary moves it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from robots.errors import TetherError
+from sim.random_numbers import RandomNumbers, as_seeds, uniform
+from sim.simulator import Simulator
+from tasks.task import Task
+from training.adversaries.box import Box, quantities
+from training.adversaries.config import AdversaryConfig
+from training.adversaries.motions import DRAWN, MOTIONS
+from training.adversaries.player import Player
+from training.environment import Environment, EnvironmentStep
+
+ADVERSARY_SEED = 2_000_029  # added to the seed: nobody else draws from there
+
+
+class ContestedEnvironment(Environment):
+    """`Environment` under `AdversaryConfig`.
+
+    Before every step the adversary, where one plays, sees the privileged observation and the coordinates δ, and moves its own; then they
+    become parameters, forces and offsets of the step. The first reading of an episode has no offset.
+
+    Args:
+        task, simulator, suite, seed, options: see `Environment`. What is uncertain goes before what the suite says of the same.
+        adversary: what disturbs.
+
+    Attributes:
+        delta: δ of the last step, or of the start ``[num_envs, size]``, see `Box`.
+        player: the adversary, if one plays.
+
+    Raises:
+        TetherError: also for a task that declares nothing uncertain, a name it does not have, or an adversary with nothing to play with.
+    """
+
+    def __init__(
+        self, task: Task, simulator: Simulator, *, suite: Any, seed: int | Sequence[int], adversary: AdversaryConfig, **options: Any
+    ) -> None:
+        self.adversary, seeds = adversary, [each + ADVERSARY_SEED for each in as_seeds(seed)]
+        self.box = Box(quantities(task, adversary.over), simulator.device)
+        self.draws = RandomNumbers(simulator.num_envs, seeds, simulator.device)
+        self.delta = torch.zeros(simulator.num_envs, self.box.size, device=simulator.device)
+        self.held: Tensor | None = None
+        self.player: Player | None = None
+        super().__init__(task, simulator, suite=suite, seed=seed, **options)
+        if adversary.plays:
+            self._invite(seeds)
+
+    def _invite(self, seeds: list[int]) -> None:
+        """Let the adversary in: into the first environments of every replica."""
+        config, own = self.adversary, self.num_envs // len(seeds)
+        count = round(config.share * own)
+        if not count or self.auto_reset:
+            raise TetherError(f"an adversary plays in whole environments that do not reset themselves; {config.share:g} of {own} are none")
+        self.columns = self.box.columns(config.over or self.box.labels)
+        self.playing = torch.arange(self.num_envs, device=self.device).view(len(seeds), own)[:, :count].flatten()
+        size = super().privileged().shape[1] + self.box.size
+        self.player = Player(size, len(self.columns), len(self.playing), config.player, seeds, self.device)
+
+    def hold(self, delta: Tensor) -> None:
+        """Let every later episode have these coordinates ``[num_envs, size]`` or ``[1, size]``, instead of drawn ones."""
+        self.held = delta.expand(self.num_envs, -1)
+
+    def restart(self, seed: int | Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """See `Environment.restart`."""
+        self.draws.restart([each + ADVERSARY_SEED for each in as_seeds(seed)])
+        return super().restart(seed)
+
+    def privileged(self) -> Tensor:
+        """See `Environment.privileged`; with the coordinates, if the critic sees them."""
+        seen = super().privileged()
+        return torch.cat([seen, self.delta], dim=1) if self.adversary.critic_sees else seen
+
+    def seen(self) -> Tensor:
+        """What the adversary sees, ``[n, size]``."""
+        return torch.cat([super().privileged(), self.delta], dim=1)[self.playing]
+
+    def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
+        """See `Environment.step`."""
+        self.draws.advance()
+        if self.player is not None:
+            self._move(self.player)
+        values = self.box.values(self.delta)
+        self._impose(values)
+        step = super().step(self._offset("actuation", actuation, values))
+        self.sensors = self._offset("sensor", self.sensors, values)
+        if self.player is not None:
+            ends = (step.reward.detach(), step.terminated, step.truncated)
+            self.player.feel(*(part[self.playing] for part in ends), final=self.seen())
+        return step._replace(sensors=self.sensors)
+
+    @torch.no_grad()
+    def _move(self, player: Player) -> None:
+        action, where = player.act(self.seen()), (self.playing.unsqueeze(1), self.columns)
+        self.delta = self.delta.index_put(where, MOTIONS[self.adversary.name](self.adversary, self.delta[where], action))
+
+    def _reset(self, mask: Tensor) -> None:
+        super()._reset(mask)
+        self.delta = torch.where(mask.unsqueeze(1), self._first(), self.delta)
+        self._impose(self.box.values(self.delta))
+
+    def _first(self) -> Tensor:
+        """δ at the start of an episode: drawn, but the adversary's own in the middle unless it moves them from where they were drawn."""
+        if self.held is not None:
+            return self.held
+        drawn = 2.0 * uniform(self.draws.key, 0, self.box.size) - 1.0
+        if self.player is None:
+            return drawn
+        where = (self.playing.unsqueeze(1), self.columns)
+        own = drawn[where].clamp(-self.adversary.strength, self.adversary.strength)
+        return drawn.index_put(where, own if self.adversary.name in DRAWN else torch.zeros_like(own))
+
+    def _impose(self, values: Mapping[str, Tensor]) -> None:
+        """Give the engine what is physical."""
+        parameters = {q.of: values[q.name] for q in self.box.quantities if q.kind == "parameter"}
+        if parameters:
+            self.simulator.randomize(self.everyone, parameters)
+        forces = [values[q.name] for q in self.box.quantities if q.kind == "force"]
+        if forces:
+            constant = self.episode.force_in_world
+            force = sum(forces) if constant is None else sum(forces) + constant
+            self.simulator.apply_wrench(force, torch.zeros_like(force))
+
+    def _offset(self, kind: str, signals: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """``signals`` with what is added to them."""
+        offsets = {q.of: values[q.name] for q in self.box.quantities if q.kind == kind}
+        return {name: value + offsets[name] if name in offsets else value for name, value in signals.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """See `Environment.state_dict`; the player's own is with the algorithm."""
+        return super().state_dict() | {"delta": self.delta, "draws": self.draws.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Inverse of `state_dict`."""
+        super().load_state_dict(state)
+        self.delta = state["delta"]
+        self.draws.load_state_dict(state["draws"])

@@ -1,10 +1,10 @@
-"""Whether an adversary in training helps where it is worst; ``python -m benchmarks.adversaries [--tasks …] [--variants …] [--seeds N] [--read]``.
+"""Adversaries in training against randomisation: ``python -m benchmarks.adversaries [--tasks …] [--variants …] [--seeds N] [--read]``.
 
-Every task of `TASKS` with every opponent of `VARIANTS`, on the same ranges, with the same budget of control steps and the same settings of the
-protagonist, all seeds side by side in one process (`training.batched`). Each seed's policy of the end is then flown on the grid of all its
-task's physical quantities at −1, 0 and 1 (coordinates of `tasks.uncertainty`), held for whole episodes of ``full``; its worst cells, by
-return and by success, are flown again on fresh episodes, and those figures count. One JSON file a task and variant, written as soon as it is
-there and not measured again unless ``--again``; tables: `benchmarks.adversaries_report`.
+Every task of `TASKS` with every opponent of `VARIANTS`, on the same ranges, with the same budget of control steps and the same settings of
+the protagonist, all seeds side by side in one process (`training.batched`). Each seed's policy of the end is then flown on the grid of all
+its task's physical quantities at −1, 0 and 1 (coordinates of `tasks.uncertainty`), held for whole episodes of ``full``; its worst cells,
+by return and by success, are flown again on fresh episodes, and those figures count. One JSON file a task and variant, written as soon as
+it is there and not measured again unless ``--again``; tables: `benchmarks.adversaries_report`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,10 @@ from training.simulators import make_simulator
 RESULTS = Path(__file__).parent / "results" / "adversaries"
 LEVELS = (-1.0, 0.0, 1.0)
 SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
-TASKS: dict[str, tuple[str, ...]] = {  # overrides of the tasks' presets for PPO
-    "planar_quadrotor": ("ppo.critic_activation=relu",),
+TASKS: dict[str, tuple[str, tuple[str, ...]]] = {  # the protagonist's algorithm, and overrides of the task's preset for it
+    "pendulum": ("shac", ("adversary.critic_sees=False",)),
+    "planar_quadrotor": ("shac", ("adversary.critic_sees=False",)),
+    "hover": ("ppo", ()),
 }
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),
@@ -121,7 +123,8 @@ def examined(config: TrainConfig, law: LearnedLaw, options: argparse.Namespace) 
 
 def measure(task: str, variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train all seeds, and fly what they learned."""
-    config = override(preset(task, "ppo"), [*TASKS[task], *VARIANTS[variant], *options.overrides])
+    algorithm, settings = TASKS[task]
+    config = override(preset(task, algorithm), [*settings, *VARIANTS[variant], *options.overrides])
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
     begin, used, load, batch = time.perf_counter(), time.process_time(), os.getloadavg()[0], Batch(config, seeds)
     while batch.iteration < config.iterations:

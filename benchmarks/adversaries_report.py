@@ -10,7 +10,8 @@ import numpy as np
 from benchmarks.training_report import interquartile_interval, interquartile_mean
 
 Result = Mapping[str, Any]
-HEADS = ("opponent", "worst cell: return", "worst cell: success", "grid: return", "grid: success", "middle: return", "middle: success", "processor time")
+COLUMNS = [(where, what, form) for where in ("worst", "mean", "middle") for what, form in (("return", ".1f"), ("success", ".1%"))]
+HEADS = ("opponent", *(f"{where}: {what}" for where, what, _ in COLUMNS), "processor time")
 
 
 def spread(values: Sequence[float], form: str) -> str:
@@ -21,10 +22,10 @@ def spread(values: Sequence[float], form: str) -> str:
 
 
 def one_line(result: Result) -> str:
-    """The worst cell."""
-    worst, processor = result["worst"], result["processor_time_s"]
-    figures = f"return {spread(worst['return'], '.1f')}, success {spread(worst['success'], '.1%')}"
-    return f"{result['task']} {result['variant']}: worst cell: {figures}; {processor:.0f} s of processor time"
+    """The worst cell, and elsewhere."""
+    found = [f"{where} {spread(result[where]['return'], '.1f')}" for where in ("worst", "mean", "middle")]
+    success = spread(result["worst"]["success"], ".1%")
+    return f"{result['task']} {result['variant']}: return {', '.join(found)}; worst success {success}; {result['processor_time_s']:.0f} s"
 
 
 def text(results: Sequence[Result]) -> str:
@@ -36,10 +37,10 @@ def text(results: Sequence[Result]) -> str:
 
 
 def _table(task: str, group: Sequence[Result]) -> str:
-    first = group[0]
-    lines = [f"{task}: {len(first['seeds'])} seeds, {first['env_steps'] / 1e3:.0f} k control steps each, over {', '.join(first['labels'])}", ""]
+    seeds, steps, labels = len(group[0]["seeds"]), group[0]["env_steps"] / 1e3, ", ".join(group[0]["labels"])
+    lines = [f"{task}: {seeds} seeds, {steps:.0f} k control steps each, over {labels}", ""]
     lines += ["| " + " | ".join(HEADS) + " |", "|---" * len(HEADS) + "|"]
     for result in group:
-        cells = [spread(result[where][what], form) for where in ("worst", "mean", "middle") for what, form in (("return", ".1f"), ("success", ".1%"))]
+        cells = [spread(result[where][what], form) for where, what, form in COLUMNS]
         lines.append(f"| {result['variant']} | " + " | ".join(cells) + f" | {result['processor_time_s']:.0f} s |")
     return "\n".join(lines)

@@ -208,9 +208,7 @@ def finish_iteration_on_interrupt(run: Run) -> Iterator[None]:
         signal.signal(signal.SIGINT, previous)
 
 
-def make_environment(
-    config: TrainConfig, task: Task, num_envs: int, seed: int | Sequence[int], *, contested: bool = True
-) -> Environment:
+def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int | Sequence[int], *, contested: bool = True) -> Environment:
     """Environments on the training distribution; the algorithm resets them. Several seeds share them out.
 
     An adversary plays in them if ``contested``; else all that it could play with is drawn, too.

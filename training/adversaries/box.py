@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -19,7 +19,9 @@ def quantities(task: Task, over: Sequence[str] = ()) -> tuple[Uncertain, ...]:
         TetherError: for a task that declares none, or a name it does not have.
     """
     if not task.uncertain:
-        raise TetherError(f"{task.name} says of nothing that it may be other than described; declare Task.uncertain, or set adversary.name=none")
+        raise TetherError(
+            f"{task.name} declares nothing uncertain to draw or play with; declare Task.uncertain, or set adversary.name=none"
+        )
     names = [quantity.name for quantity in task.uncertain]
     for name in over:
         if name not in names:
@@ -58,9 +60,3 @@ class Box:
         full = self.middle.expand(len(delta), -1).index_add(1, self.moving, delta * self.half[self.moving])
         parts = full.split([len(quantity.lower) for quantity in self.quantities], dim=1)
         return {quantity.name: part for quantity, part in zip(self.quantities, parts, strict=True)}
-
-    def coordinates(self, values: Mapping[str, Sequence[float]]) -> Tensor:
-        """Coordinates ``[1, size]`` of ``values`` by name; the middle where nothing is said."""
-        full = [float(v) for q in self.quantities for v in values.get(q.name, [0.5 * (a + b) for a, b in zip(q.lower, q.upper, strict=True)])]
-        offset = torch.tensor(full, device=self.middle.device) - self.middle
-        return (offset[self.moving] / self.half[self.moving]).unsqueeze(0)

@@ -91,8 +91,8 @@ class ContestedEnvironment(Environment):
         step = super().step(self._offset("actuation", actuation, values))
         self.sensors = self._offset("sensor", self.sensors, values)
         if self.player is not None:
-            ends = (step.reward.detach(), step.terminated, step.truncated)
-            self.player.feel(*(part[self.playing] for part in ends), final=self.seen())
+            reward, terminated, truncated = (part[self.playing] for part in (step.reward.detach(), step.terminated, step.truncated))
+            self.player.feel(reward, terminated, truncated, self.seen())
         return step._replace(sensors=self.sensors)
 
     @torch.no_grad()
@@ -123,9 +123,9 @@ class ContestedEnvironment(Environment):
             self.simulator.randomize(self.everyone, parameters)
         forces = [values[q.name] for q in self.box.quantities if q.kind == "force"]
         if forces:
+            force = torch.stack(forces).sum(0)
             constant = self.episode.force_in_world
-            force = sum(forces) if constant is None else sum(forces) + constant
-            self.simulator.apply_wrench(force, torch.zeros_like(force))
+            self.simulator.apply_wrench(force if constant is None else force + constant, torch.zeros_like(force))
 
     def _offset(self, kind: str, signals: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``signals`` with what is added to them."""

@@ -1,8 +1,8 @@
 """How disturbances follow from an adversary's actions: δ of the last step and a in −1…1 to δ of this one, ``[num_envs, size]``.
 
-    rarl, qarl   δ_t = ε a_t                                        (Pinto et al. 2017, arXiv 1703.02702; Reddi et al. 2023, arXiv 2311.01642)
-    tc_rmdp      δ_t = clip(δ_{t−1} + L ε a_t, ±ε)                  (Zouitine et al. 2024, arXiv 2406.08395)
-    grad         ‖δ_t‖ ≤ ε,  ‖δ_t − δ_{t−1}‖ ≤ ε̄                    (Liang et al. 2023, arXiv 2307.12062)
+    rarl, qarl   δ_t = ε a_t                             Pinto et al. 2017, arXiv 1703.02702; Reddi et al. 2023, arXiv 2311.01642
+    tc_rmdp      δ_t = clip(δ_{t−1} + L ε a_t, ±ε)       Zouitine et al. 2024, arXiv 2406.08395
+    grad         ‖δ_t‖ ≤ ε,  ‖δ_t − δ_{t−1}‖ ≤ ε̄         Liang et al. 2023, arXiv 2307.12062
 
 δ are coordinates of `tasks.uncertainty`, so that ±1 are the ends of each quantity's range: L is normalised by the ranges.
 """

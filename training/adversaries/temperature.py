@@ -1,13 +1,13 @@
-"""QARL's curriculum of bounded rationality (Reddi et al. 2023, arXiv 2311.01642): from an adversary at random to one that knows what it wants.
+"""QARL's curriculum of bounded rationality (Reddi et al. 2023, arXiv 2311.01642): from an adversary at random to one that knows its mind.
 
-The adversary's entropy is worth α ~ Gamma(k, rate), drawn anew for every roll-out. The distribution goes from k = rate · first_mean to
+The adversary's entropy is worth α ~ Gamma(k, rate), drawn anew for every lesson. The distribution goes from k = rate · first_mean to
 k* = rate · last_mean, each time as far as it may:
 
     minimise KL(Gamma(k') ‖ Gamma(k*))   subject to   KL(Gamma(k') ‖ Gamma(k)) ≤ step   and   return ≥ ξ
 
-With one rate for all, both divergences only grow with the distance of the shapes, so k' is k* or where the first bound is reached. The return
-is that of the present distribution, as training measures it; below ξ the distribution stays. α is an entropy coefficient beside normalised
-advantages, as in PPO: it has no unit, and no task changes its scale.
+With one rate for all, both divergences only grow with the distance of the shapes, so k' is k* or where the first bound is reached. The
+return is that of the present distribution, as training measures it; below ξ the distribution stays. α is an entropy coefficient beside
+normalised advantages, as in PPO: it has no unit, and no task changes its scale.
 """
 
 from __future__ import annotations

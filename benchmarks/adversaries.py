@@ -39,9 +39,9 @@ RESULTS = Path(__file__).parent / "results" / "adversaries"
 LEVELS = (-1.0, 0.0, 1.0)
 SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {  # the protagonist's algorithm, and overrides of the task's preset for it
-    "pendulum": ("shac", ("adversary.critic_sees=False",)),
-    "planar_quadrotor": ("shac", ("adversary.critic_sees=False",)),
-    "hover": ("ppo", ()),
+    "pendulum": ("shac", ("iterations=100", "shac.halve_every=30")),
+    "planar_quadrotor": ("shac", ("iterations=130", "shac.halve_every=40")),
+    "hover": ("ppo", ("num_envs=256", "iterations=120", "check_every=0")),
 }
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),

@@ -81,8 +81,6 @@ class TrainConfig:
             raise ValueError(f"seed must be within 0…{SEEDS - 1}, not {self.seed}: evaluation draws from the seeds above")
         if self.ppo.minibatches > self.num_envs:
             raise ValueError(f"ppo.minibatches is {self.ppo.minibatches}, more than the {self.num_envs} environments")
-        if self.algorithm in ("shac", "bptt") and self.adversary.name != "none" and self.adversary.critic_sees:
-            raise ValueError(f"the critic of {self.algorithm} cannot see the adversary; set adversary.critic_sees=False")
 
     def command(self) -> str:
         """The command line that trains this again."""

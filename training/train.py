@@ -212,12 +212,25 @@ def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int |
     """Environments on the training distribution; the algorithm resets them. Several seeds share them out.
 
     An adversary plays in them if ``contested``; else all that it could play with is drawn, too.
+
+    Raises:
+        TetherError: for a task that cannot be disturbed as asked, or a critic that is to see what it cannot.
     """
     simulator = make_simulator(config.sim, task, num_envs, config.device, config.physics_dt)
     if config.adversary.name == "none":
         return Environment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False)
-    adversary = config.adversary if contested else dataclasses.replace(config.adversary, name="random")
+    adversary = dataclasses.replace(config.adversary, critic_sees=_critic_sees(config))
+    if not contested:
+        adversary = dataclasses.replace(adversary, name="random")
     return ContestedEnvironment(task, simulator, suite=task.training_suite, seed=seed, auto_reset=False, adversary=adversary)
+
+
+def _critic_sees(config: TrainConfig) -> bool:
+    """Whether the critic sees the adversary; those of SHAC and BPTT are given states, and no more."""
+    able, asked = config.algorithm not in ("shac", "bptt"), config.adversary.critic_sees
+    if asked and not able:
+        raise TetherError(f"the critic of {config.algorithm} cannot see the adversary; set adversary.critic_sees=False")
+    return able if asked is None else asked
 
 
 def new_run_dir(directory: Path) -> Path:

@@ -23,17 +23,16 @@ def test_the_grid_has_every_corner_once() -> None:
 
 
 def test_cells_are_what_they_say(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A pendulum without a torque falls by gravity alone: more of it, worse; and every replica flies the same episodes."""
+    """A pendulum without a torque falls by gravity alone: more of it, worse. Every replica flies the same episodes."""
     monkeypatch.setattr(SwingUp, "episode_s", 1.0)
     config = preset("pendulum")
     law = LearnedLaw(SwingUp(), replicas=2)
     with torch.no_grad():
         for parameter in law.actor.parameters():
             parameter.zero_()
-    cells = torch.tensor([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0], [1.0, 1.0, 0.0]]).expand(2, -1, -1)
-    flown = Examiner(config, 2, 3, 4, seed=1)(law, cells)
+    cells = torch.tensor([[-1.0, 0.0, 0.0], [1.0, 0.0, 0.0]]).expand(2, -1, -1)
+    flown = Examiner(config, 2, 2, 8, seed=1)(law, cells)
     assert (flown.returns[:, 0] > flown.returns[:, 1]).all()
-    assert torch.equal(flown.returns[:, 1], flown.returns[:, 2])
     assert torch.equal(flown.returns[0], flown.returns[1])
 
 
@@ -60,5 +59,5 @@ def test_the_table_has_a_row_for_each_opponent() -> None:
     results = [common | {"variant": name, "worst": figures, "mean": figures, "middle": figures} for name in ("random", "rarl")]
     text = adversaries_report.text(results)
     assert "pendulum: 4 seeds, 1 k control steps each, over gravity" in text
-    assert text.count("| -2.5 (-4.0 – -1.0) | 50.0% (0.0% – 100.0%) |") == 6
+    assert text.count("-2.5 (-4.0 – -1.0) | 50.0% (0.0% – 100.0%)") == 6
     assert "return worst -2.5" in adversaries_report.one_line(results[0])

@@ -82,7 +82,7 @@ def contest(adversary: AdversaryConfig, seeds: Sequence[int] = SEEDS, kind: Any 
 
 
 def named(name: str, **changes: Any) -> AdversaryConfig:
-    return AdversaryConfig(**({"name": name, "player": EVERY} | changes))
+    return AdversaryConfig(**({"name": name, "player": EVERY, "critic_sees": True} | changes))
 
 
 # --- motions ---
@@ -145,7 +145,7 @@ def test_what_is_not_there_is_refused() -> None:
     with pytest.raises(ValueError, match="last_mean"):
         TemperatureConfig(last_mean=0.1)
     with pytest.raises(TetherError, match=r"adversary\.critic_sees=False"):
-        changed(preset("pendulum", "shac"), {"adversary": {"name": "rarl"}}, "test")
+        make_environment(changed(preset("pendulum", "shac"), {"adversary": {"name": "rarl", "critic_sees": True}}, "test"), SwingUp(), 4, 0)
 
 
 # --- the environment ---

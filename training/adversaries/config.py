@@ -73,7 +73,7 @@ class AdversaryConfig:
         pace: how far they move in a step, over ``strength``: L of ``tc_rmdp``, ε̄/ε of ``grad``.
         share: of the environments that it plays in; in the others everything is drawn.
         every: roll-outs of which it learns from the last.
-        critic_sees: whether the protagonist's critic sees the coordinates; no actor does.
+        critic_sees: whether the protagonist's critic sees the coordinates; none for wherever its algorithm can. No actor does.
         player: how it learns.
         temperature: of ``qarl``.
     """
@@ -84,7 +84,7 @@ class AdversaryConfig:
     pace: float = 0.2
     share: float = 1.0
     every: int = 1
-    critic_sees: bool = True
+    critic_sees: bool | None = None
     player: PlayerConfig = field(default_factory=PlayerConfig)
     temperature: TemperatureConfig = field(default_factory=TemperatureConfig)
 

@@ -39,17 +39,29 @@ RESULTS = Path(__file__).parent / "results" / "adversaries"
 LEVELS = (-1.0, 0.0, 1.0)
 SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {  # the protagonist's algorithm, and overrides of the task's preset for it
-    "pendulum": ("shac", ("iterations=100", "shac.halve_every=30")),
-    "planar_quadrotor": ("shac", ("iterations=130", "shac.halve_every=40")),
+    "pendulum": ("shac", ("iterations=100", "shac.halve_every=30", "shac.discount=0.97", "actor.squash=tanh")),
+    "planar_quadrotor": ("shac", ("iterations=80", "shac.halve_every=25")),
     "hover": ("ppo", ("num_envs=256", "iterations=120", "check_every=0")),
 }
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),
     "random": ("adversary.name=random",),
-    "rarl": ("adversary.name=rarl",),
-    "qarl": ("adversary.name=qarl",),
-    "tc_rmdp": ("adversary.name=tc_rmdp",),
-    "grad": ("adversary.name=grad",),
+    "rarl": (
+        "adversary.name=rarl",
+        "adversary.share=0.5",
+    ),
+    "qarl": (
+        "adversary.name=qarl",
+        "adversary.share=0.5",
+    ),
+    "tc_rmdp": (
+        "adversary.name=tc_rmdp",
+        "adversary.share=0.5",
+    ),
+    "grad": (
+        "adversary.name=grad",
+        "adversary.share=0.5",
+    ),
 }
 
 

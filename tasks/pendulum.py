@@ -79,9 +79,9 @@ class SwingUp(CertifiedTask):
     }
     settled = 0.10  # rad
     uncertain = (
-        Uncertain("gravity", "parameter", "gravity_scale", (0.5,), (2.0,)),
-        Uncertain("torque", "parameter", "torque_scale", (0.4,), (1.6,)),
-        Uncertain("push", "parameter", "disturbance_mean", (-3.0,), (3.0,)),  # rad/s²
+        Uncertain("gravity", "parameter", "gravity_scale", (0.5,), (1.7,)),
+        Uncertain("torque", "parameter", "torque_scale", (0.45,), (1.5,)),
+        Uncertain("push", "parameter", "disturbance_mean", (-2.0,), (2.0,)),  # rad/s²
         Uncertain("action", "actuation", "joint_torque", (-0.1,), (0.1,)),
         Uncertain("position", "sensor", ANGLE, (-0.05,), (0.05,)),
     )

@@ -82,10 +82,10 @@ class PlanarFlight(CertifiedTask):
     }
     settled = 0.10  # m
     uncertain = (
-        Uncertain("thrust", "parameter", "thrust_scale", (0.5,), (1.5,)),
-        Uncertain("tilt_gain", "parameter", "tilt_gain_scale", (0.5,), (1.5,)),
-        Uncertain("tilt_damping", "parameter", "tilt_damping_scale", (0.25,), (1.5,)),
-        Uncertain("wind", "parameter", "disturbance_mean", (-0.3, -0.3), (0.3, 0.3)),  # m/s²
+        Uncertain("thrust", "parameter", "thrust_scale", (0.7,), (1.3,)),
+        Uncertain("tilt_gain", "parameter", "tilt_gain_scale", (0.7,), (1.3,)),
+        Uncertain("tilt_damping", "parameter", "tilt_damping_scale", (0.5,), (1.5,)),
+        Uncertain("wind", "parameter", "disturbance_mean", (-0.2, -0.2), (0.2, 0.2)),  # m/s²
         Uncertain("position", "sensor", POSITION, (-0.1, -0.1), (0.1, 0.1)),
     )
 

@@ -78,10 +78,8 @@ class ContestedEnvironment(Environment):
         return torch.cat([seen, self.delta], dim=1) if self.adversary.critic_sees else seen
 
     def seen(self) -> Tensor:
-        """What the adversary sees, ``[n, size]``, without gradients."""
-        self.state  # noqa: B018: remembered with its graph, for who wants gradients
-        with torch.no_grad():
-            return torch.cat([super().privileged(), self.delta], dim=1)[self.playing]
+        """What the adversary sees, ``[n, size]``; no gradient comes from there."""
+        return torch.cat([super().privileged(), self.delta], dim=1)[self.playing].detach()
 
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """See `Environment.step`."""

@@ -46,14 +46,15 @@ class Contest:
     def iterate(self) -> dict[str, float | None]:
         """See `training.algorithms.Algorithm`; the adversary's figures have names that say so."""
         metrics: dict[str, float | None] = self.protagonist.iterate()
+        if self.temperature is not None:
+            metrics |= self._heat(self.temperature)
         if self.iteration % self.environment.adversary.every:
             self.player.forget()
             return metrics
-        if self.temperature is not None:
-            metrics |= self._heat(self.temperature)
         return metrics | self.player.learn(self.iteration, self.environment.seen())
 
     def _heat(self, temperature: Temperature) -> dict[str, float | None]:
+        """Draw what the adversary's entropy is worth, and advance the curriculum."""
         drawn = temperature.draw(self.iteration)
         self.player.entropy_weights = torch.tensor(drawn, device=self.environment.device)
         temperature.advance(self.iteration, [each["return"] for each in self.episodes.by_replica()])

@@ -1,6 +1,6 @@
 """QARL's curriculum of bounded rationality (Reddi et al. 2023, arXiv 2311.01642): from an adversary at random to one that knows its mind.
 
-The adversary's entropy is worth α ~ Gamma(k, rate), drawn anew for every lesson. The distribution goes from k = rate · first_mean to
+The adversary's entropy is worth α ~ Gamma(k, rate), drawn anew in every iteration. The distribution goes from k = rate · first_mean to
 k* = rate · last_mean, each time as far as it may:
 
     minimise KL(Gamma(k') ‖ Gamma(k*))   subject to   KL(Gamma(k') ‖ Gamma(k)) ≤ step   and   return ≥ ξ

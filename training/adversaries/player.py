@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from training.adversaries.config import PlayerConfig
-from training.learned_law import perceptron
 from training.normalizer import RunningNormalizer
+from training.perceptron import perceptron
 from training.ppo import NotFinite, advantages, clip_gradient, clipped_loss, log_probability, value_loss
 from training.replicas import Generators, Streams, shares, spread
 

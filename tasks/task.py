@@ -17,6 +17,7 @@ from robots.description import Robot
 from robots.errors import unknown
 from robots.signals import Command
 from safety.safeguards import Safeguard
+from sim.sensor_faults import Drift, Freeze
 from tasks.symmetry import Mirror
 from tasks.uncertainty import Uncertain
 
@@ -54,6 +55,19 @@ class Transition(NamedTuple):
     time_s: Tensor
 
 
+class Wave(NamedTuple):
+    """f(t) = force · sin(2π frequency t + phase).
+
+    Attributes:
+        force_n: in the world, ``[num_envs, 3]``.
+        frequency_hz, phase_rad: ``[num_envs, 1]``.
+    """
+
+    force_n: Tensor
+    frequency_hz: Tensor
+    phase_rad: Tensor
+
+
 class Start(NamedTuple):
     """How a batch of episodes begins.
 
@@ -74,6 +88,11 @@ class Start(NamedTuple):
         world: what surrounds the robot and no engine knows, by name, ``[num_envs, …]``, for `Task.sense`; None for nothing.
         burst_n: least size of the bursts of force on the base ``[num_envs, 1]``, N, one every `Task.burst_every_s` on average, with heavy
             tails; see `training.bursts`. None for none.
+        wave: a force on the base that swings. None for none.
+        force_knots_n: further force on the base in the world, piecewise linear through these, spread evenly over the episode,
+            ``[num_envs, knots, 3]``, N; at least two. None for none.
+        sensor_drift: slow errors by sensor name; what is not named does not drift. None for none at all.
+        sensor_freeze: when sensors repeat their last reading, by name, likewise.
     """
 
     state: Signals
@@ -89,6 +108,10 @@ class Start(NamedTuple):
     sensor_turn: Signals | None = None
     world: Signals | None = None
     burst_n: Tensor | None = None
+    wave: Wave | None = None
+    force_knots_n: Tensor | None = None
+    sensor_drift: Mapping[str, Drift] | None = None
+    sensor_freeze: Mapping[str, Freeze] | None = None
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ MAY_IMPORT = {
     "safety.rules": {"robots", *NUMPY_SAFETY},
     "safety.safeguards": {"robots", "safety.safeguards"},
     "safety.safeguards.certified": {"robots", "safety.safeguards", "safety.sets"},
-    "tasks": {"robots", "safety", "sim.obstacles", "sim.simulator", "tasks"},  # no task names an engine
+    "tasks": {"robots", "safety", "sim.obstacles", "sim.sensor_faults", "sim.simulator", "tasks"},  # no task names an engine
     "deploy": {"deploy", "robots", *NUMPY_SAFETY},
     "training": {"deploy", "robots", "safety", "sim", "tasks", "training"},
     "robustness": {"deploy", "robots", "robustness", "safety", "sim", "tasks", "training"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -14,11 +14,15 @@ from robots.errors import TetherError
 from sim.fused.fuse import Fused, Update, rehearsal
 from sim.fused.source import BLOCK
 from sim.random_numbers import Key, RandomNumbers, normal, uniform
+from sim.sensor_faults import drifted, frozen
 from sim.sensors import Errors, SensorModel
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
 from training.bursts import next_burst
-from training.starts import Starts
+from training.external_force import changes, scheduled
+from training.starts import Sample, Starts
+
+Amend = Callable[[Start, torch.Generator], Start]
 
 
 class EnvironmentStep(NamedTuple):
@@ -79,6 +83,7 @@ class Environment:
         seed: of every random number drawn here and in the sensors; several have an equal share of the environments each.
         auto_reset: begin a new episode where one ended; without it the caller does so by `reset`.
         episode_s: replaces the task's episode length.
+        amend: changes what the task drew for the start of its episodes, one for all or one for each seed; all give the same fields.
 
     Raises:
         TetherError: for a simulator of another actuation mode or rate, or environments that the seeds cannot share.
@@ -93,6 +98,7 @@ class Environment:
         seed: int | Sequence[int],
         auto_reset: bool = True,
         episode_s: float | None = None,
+        amend: Amend | Sequence[Amend] | None = None,
     ) -> None:
         if simulator.actuation_mode != task.actuation_mode or not math.isclose(simulator.control_dt * task.rate_hz, 1.0, rel_tol=1e-6):
             raise TetherError(
@@ -109,7 +115,7 @@ class Environment:
         delay = round(max(suite.observation_delay_s or (0.0,)) * task.rate_hz)
         self.numbers = RandomNumbers(self.num_envs, seed, self.device)
         self.sensor_model = SensorModel(sensors, self.num_envs, self.numbers, self.device, max_delay=delay)
-        self.starts = Starts(functools.partial(task.sample, suite), self.num_envs, seed, self.device)
+        self.starts = Starts(_sampling(functools.partial(task.sample, suite), amend), self.num_envs, seed, self.device)
         self._judge = Fused(self._judged, f"a step of {task.name}")
         self._begin = Update(self._begun, f"the first reading of {task.name}")
         self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
@@ -193,7 +199,10 @@ class Environment:
         start = self.episode
         self.simulator.begin(mask, start.state, start.parameters)
         delay = None if start.sensor_delay_s is None else (start.sensor_delay_s * self.task.rate_hz).round().long().flatten()
-        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=start.sensor_bias, turn=start.sensor_turn, delay=delay)
+        bias = start.sensor_bias
+        if start.sensor_drift is not None:  # also where nothing else is wrong, there is a bias to which it can be added
+            bias = {name: torch.zeros_like(drift.offset) for name, drift in start.sensor_drift.items()} | dict(bias or {})
+        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=bias, turn=start.sensor_turn, delay=delay)
         self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
         self._disturb(mask)
         self._state = None
@@ -232,11 +241,10 @@ class Environment:
         self.age = self.age + 1
         self._state = None
         late = self.sensor_model.delayed(self.state) if self.sensor_model.max_delay else None
-        world = self.episode.world
-        command = Start({}, {}, self.episode.command, {}, reference=None if self.still else self.episode.reference, world=world)
-        told = (command, self._time())
+        told = (self._told(), self._time())
         did = (dict(actuation), self.last_actuation, self.began)
-        seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did)
+        held = self.sensors if self.episode.sensor_freeze is not None else None
+        seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did, held)
         truncated = (self.age >= self.episode_steps) & ~seen.terminated
         self._state, self.sensors, self.asked = seen.state, seen.sensors, self.asked if self.still else seen.command
         self.last_actuation, self.began = did[0], self.nobody
@@ -256,6 +264,13 @@ class Environment:
             tracking_error=seen.tracking_error,
         )
 
+    def _told(self) -> Start:
+        """What a step needs to know of how its episode began."""
+        start = self.episode
+        reference = None if self.still else start.reference
+        told = Start({}, {}, start.command, {}, reference=reference, world=start.world)
+        return told._replace(sensor_drift=start.sensor_drift, sensor_freeze=start.sensor_freeze)
+
     def _judged(
         self,
         raw: Any,
@@ -266,8 +281,12 @@ class Environment:
         actuation: Signals,
         last_actuation: Signals,
         began: Tensor,
+        held: Signals | None,
     ) -> Judged:
-        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if given, commands move by their reference."""
+        """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if given, commands move by their reference.
+
+        ``held``: the readings before, where some may repeat them.
+        """
         state = self._sensed(self.simulator.interpret(raw), start.world)
         command = start.command if start.reference is None else self.task.command_at(start, time_s)
         transition = Transition(state, command, actuation, self._previous(last_actuation, began), time_s)
@@ -276,7 +295,11 @@ class Environment:
         measures = self.task.measures(transition)
         measured = torch.stack(list(measures.values()), dim=1) if measures else None
         self.terms, self.measure_names = tuple(rewards), tuple(measures)
+        if start.sensor_drift is not None and errors is not None:
+            errors = drifted(errors, start.sensor_drift, self.sensor_model.widths, time_s)
         sensors = self.sensor_model.disturbed(late or state, errors)
+        if start.sensor_freeze is not None and held is not None:
+            sensors = frozen(sensors, held, start.sensor_freeze, time_s)
         moving = {} if start.reference is None else dict(command)
         return Judged(state, sensors, moving, terms, terms.sum(1), measured, self.task.terminated(transition), error)
 
@@ -354,14 +377,16 @@ class Environment:
         self.simulator.randomize(self.everyone, {"wind": mean + self.gust})
 
     def _strike(self) -> None:
-        """Advance the bursts, and apply them with the constant force."""
-        if self.episode.burst_n is None:
+        """Advance the bursts, and apply the force of this step, where there is any that changes."""
+        start = self.episode
+        if not changes(start):
             return
-        period_s = 1.0 / self.task.rate_hz
-        keep, chance = math.exp(-period_s / self.task.burst_s), 1.0 - math.exp(-period_s / self.task.burst_every_s)
-        self.burst = self._burst(self.burst, self.episode.burst_n, self.numbers.advance(), keep, chance)
-        constant = self.episode.force_in_world
-        force = self.burst if constant is None else constant + self.burst
+        force = scheduled(start, self._time(), self.episode_steps / self.task.rate_hz)
+        if start.burst_n is not None:
+            period_s = 1.0 / self.task.rate_hz
+            keep, chance = math.exp(-period_s / self.task.burst_s), 1.0 - math.exp(-period_s / self.task.burst_every_s)
+            self.burst = self._burst(self.burst, start.burst_n, self.numbers.advance(), keep, chance)
+            force = force + self.burst
         self.simulator.apply_wrench(force, torch.zeros_like(force))
 
     def _push(self) -> None:
@@ -380,6 +405,19 @@ class Environment:
     @staticmethod
     def _next_gust(gust: Tensor, deviation: Tensor, key: Key, keep: float) -> Tensor:
         return keep * gust + math.sqrt(1 - keep**2) * deviation * normal(key, 0, 3)
+
+
+def _sampling(sample: Sample, amend: Amend | Sequence[Amend] | None) -> Sample | list[Sample]:
+    """``sample``, and what ``amend`` makes of it; several where several amend."""
+    if amend is None:
+        return sample
+    if not callable(amend):
+        return [functools.partial(_amended, sample, each) for each in amend]
+    return functools.partial(_amended, sample, amend)
+
+
+def _amended(sample: Sample, amend: Amend, size: int, generator: torch.Generator) -> Start:
+    return amend(sample(size, generator), generator)
 
 
 def _detached(signals: Signals) -> dict[str, Tensor]:

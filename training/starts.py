@@ -9,11 +9,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from robots.errors import TetherError
 from sim.fused.kernel import spacing
 from sim.fused.structure import flatten, unflatten
 from sim.random_numbers import as_seeds
 from tasks.task import Signals, Start
 
+Sample = Callable[[int, torch.Generator], Start]
 DRAWN = 1024  # at a time; so that the first episodes of a seed are the same for any smaller number of environments
 
 
@@ -26,7 +28,7 @@ class Stack:
         seed: of the generator.
     """
 
-    def __init__(self, sample: Callable[[int, torch.Generator], Start], size: int, seed: int, device: torch.device | str) -> None:
+    def __init__(self, sample: Sample, size: int, seed: int, device: torch.device | str) -> None:
         self.sample, self.size = sample, size
         self.generator = torch.Generator(device)
         self.restart(seed)
@@ -64,9 +66,12 @@ class Starts:
     """The start that each environment took last, from a stack for each seed.
 
     Args:
-        sample: draws so many starts from the generator.
+        sample: draws so many starts from the generator; several, one for each seed, give the same fields.
         num_envs: environments.
         seed: of the generator. Several share out the environments, and begin in each what they would if it were alone.
+
+    Raises:
+        TetherError: for samples that are not as many as the seeds.
 
     Attributes:
         current: of every environment. `renew` changes it in place while gradients are off.
@@ -74,7 +79,7 @@ class Starts:
 
     def __init__(
         self,
-        sample: Callable[[int, torch.Generator], Start],
+        sample: Sample | Sequence[Sample],
         num_envs: int,
         seed: int | Sequence[int],
         device: torch.device | str = "cpu",
@@ -82,7 +87,11 @@ class Starts:
         self.num_envs = num_envs
         self.current: Start
         seeds = as_seeds(seed)
-        self.stacks = [Stack(sample, max(num_envs // len(seeds), DRAWN), each, device) for each in seeds]
+        samples = [sample] * len(seeds) if callable(sample) else sample
+        if len(samples) != len(seeds):
+            raise TetherError(f"{len(samples)} ways to begin an episode for {len(seeds)} seeds; give one for all, or one for each")
+        size = max(num_envs // len(seeds), DRAWN)
+        self.stacks = [Stack(draw, size, each, device) for draw, each in zip(samples, seeds, strict=True)]
         self._place(torch.empty(self.stacks[0].rows.shape[1], spacing(num_envs), device=device)[:, :num_envs])
 
     def restart(self, seed: int | Sequence[int]) -> None:

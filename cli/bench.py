@@ -1,4 +1,4 @@
-"""``tether bench``: measure speed, how far engines are from each other, and what a policy bears."""
+"""``tether bench``: measure speed, how far engines are from each other, and how much policies bear."""
 
 from __future__ import annotations
 
@@ -6,23 +6,30 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cli import bench_rrls, options
+from cli import bench_robustness, bench_rrls, options
 
 if TYPE_CHECKING:
     from cli.main import Result
 
-HELP = "Measure speed on this machine, how far engines are from each other, and what a policy bears."
+HELP = "Measure speed on this machine, how far engines are from each other, and how much policies bear."
 NUM_ENVS = {"sim": [1, 512, 4096], "env": [1, 512, 4096], "engines": [64]}
+WHAT = [*NUM_ENVS, "robustness", bench_rrls.WHAT]
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command line."""
     parser.add_argument(
         "what",
-        choices=[*NUM_ENVS, bench_rrls.WHAT],
-        metavar="|".join([*NUM_ENVS, bench_rrls.WHAT]),
-        help="the simulator alone, or with a task's sensors, rewards, resets and observation, or several simulators side by side, "
-        "or a policy on a Gymnasium task under other parameters",
+        choices=WHAT,
+        metavar="|".join(WHAT),
+        help="the simulator alone, or with a task's sensors, rewards, resets and observation, or several simulators side by side, or "
+        "policies under disturbances, or a policy on a Gymnasium task under other parameters",
+    )
+    parser.add_argument(
+        "policy",
+        nargs="*",
+        metavar="POLICY",
+        help="for robustness: the policy file, or several to compare; for rrls: FILE.onnx or MODULE:FUNCTION",
     )
     parser.add_argument("--num-envs", type=int, nargs="+", metavar="N", help="environments (default: 1 512 4096; for engines, one: 64)")
     parser.add_argument("--robot", metavar="NAME", help="which robot (default: crazyflie, for env the task's)")
@@ -39,7 +46,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--physics-dt", type=float, metavar="S", help="physics sub-step (default: the simulator's choice)")
     parser.add_argument("--seconds", type=float, default=2.0, metavar="S", help="how long to measure each (default: 2 s)")
     parser.add_argument("--threads", type=int, metavar="N", help="torch threads (default: torch's own)")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="for engines: write the comparison with its plots to FILE")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="for engines and robustness: write the result with its plots to FILE")
+    parser.add_argument("--episodes", type=int, metavar="N", help="at every severity (default: 50), for rrls in every cell (default: 5)")
+    parser.add_argument("--fresh", type=int, metavar="N", help="episodes that judge worst cases again (default: 200; for rrls: 20)")
+    bench_robustness.arguments(parser)
     options.device(parser)
     options.seed(parser)
     bench_rrls.arguments(parser)
@@ -55,12 +65,15 @@ def run(args: argparse.Namespace) -> Result:
     from cli.main import Result
     from robots.errors import TetherError
 
+    _check_kind(args)
     if args.threads is not None and args.threads < 1:
         raise TetherError(f"--threads is {args.threads}; give at least 1")
     if not args.seconds > 0.0:
         raise TetherError(f"--seconds is {args.seconds:g}; give a positive time")
     if args.threads:
         torch.set_num_threads(args.threads)
+    if args.what == "robustness":
+        return bench_robustness.run(args)
     args.num_envs = args.num_envs or NUM_ENVS[args.what]
     if args.what == "engines":
         return _engines(args)
@@ -74,6 +87,17 @@ def run(args: argparse.Namespace) -> Result:
         results.append(result)
     fastest = max(results, key=lambda result: float(result["steps_per_second"]))
     return Result({**fastest, "results": results})
+
+
+def _check_kind(args: argparse.Namespace) -> None:
+    """Refuse what another kind of measurement takes."""
+    from robots.errors import TetherError
+
+    own = args.what == "robustness"
+    if not own and (args.policy or any(getattr(args, name) is not None for name in bench_robustness.GIVEN)):
+        raise TetherError(f"tether bench {args.what} takes no policy files, suites or disturbances; those are for tether bench robustness")
+    if own and any(getattr(args, name) is not None for name in ("num_envs", "robot", "task", "actuation", "control_dt", "physics_dt")):
+        raise TetherError("tether bench robustness has robot, task and rates from the policy file; leave those options out")
 
 
 def _measure(args: argparse.Namespace, num_envs: int) -> dict[str, Any]:

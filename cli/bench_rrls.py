@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 WHAT = "rrls"
 DEFAULT_SET = "2"
-OURS = ("policy", "parameters", "points", "episodes", "fresh", "smoothing", "threshold", "processes", "verify")
+OURS = ("parameters", "points", "smoothing", "threshold", "processes", "verify")
 NOT_OURS = {  # and their defaults; there is one engine, on the CPU, and nothing is timed
     **dict.fromkeys(("num_envs", "robot", "actuation", "control_dt", "physics_dt", "threads", "html")),
+    **dict.fromkeys(("suite", "families", "grid", "search", "severities", "grid_episodes", "search_episodes")),
     "sim": ["auto"],
     "seconds": 2.0,
     "device": "cpu",
@@ -23,9 +24,8 @@ NOT_OURS = {  # and their defaults; there is one engine, on the CPU, and nothing
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what only this has; ``--task`` and ``--seed`` are shared."""
+    """Declare what only this has; the policy, ``--task``, ``--episodes``, ``--fresh`` and ``--seed`` are shared."""
     group = parser.add_argument_group(WHAT, "return of a policy over a grid of parameters of a Gymnasium task (pip install 'tether[rrls]')")
-    group.add_argument("policy", nargs="?", metavar="POLICY", help="FILE.onnx, observation to action, or MODULE:FUNCTION")
     group.add_argument(
         "--parameters",
         nargs="+",
@@ -33,8 +33,6 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help=f"1, 2, 3 or rarl, or friction=LOW:HIGH mass.BODY=LOW:HIGH force.BODY.AXIS=LOW:HIGH … (default: {DEFAULT_SET})",
     )
     group.add_argument("--points", type=int, metavar="N", help="values of each parameter, both ends among them (default: 10; rarl: 3)")
-    group.add_argument("--episodes", type=int, metavar="N", help="episodes of each cell (default: 5)")
-    group.add_argument("--fresh", type=int, metavar="N", help="episodes of the pristine model and of the worst cells again (default: 20)")
     group.add_argument("--smoothing", type=float, metavar="SIGMA", help="noise on what the policy sees, and what it certifies")
     group.add_argument("--threshold", type=float, metavar="C", help="return that is certified (default: half the pristine mean)")
     group.add_argument("--processes", type=int, metavar="N", help="processes that play (default: one a core)")
@@ -81,8 +79,8 @@ def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[P
     from robustness.gymnasium_tasks.episodes import Player
     from robustness.gymnasium_tasks.evaluate import Plan, evaluate
 
-    if args.policy is None:
-        raise TetherError("tether bench rrls needs a policy: FILE.onnx or MODULE:FUNCTION; or --verify, which needs none")
+    if len(args.policy) != 1:
+        raise TetherError("tether bench rrls needs one policy: FILE.onnx or MODULE:FUNCTION; or --verify, which needs none")
     sigma = 0.0 if args.smoothing is None else args.smoothing
     if not 0.0 <= sigma < float("inf"):
         raise TetherError(f"--smoothing is {sigma:g}; give a standard deviation, at least 0")
@@ -90,8 +88,8 @@ def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[P
         raise TetherError("--threshold is the return that --smoothing certifies; give both, or neither")
     counts = {name: getattr(args, name) for name in ("episodes", "fresh", "threshold") if getattr(args, name) is not None}
     plan = Plan(points=points, seed=args.seed, **counts)
-    with Player(task, args.policy, sigma, _processes(args.processes), progress=True) as player:
-        result = {"policy": args.policy} | evaluate(player, parameters, plan)
+    with Player(task, args.policy[0], sigma, _processes(args.processes), progress=True) as player:
+        result = {"policy": args.policy[0]} | evaluate(player, parameters, plan)
     print(report.text(result))
     return Result(result)
 
@@ -103,7 +101,8 @@ def _verify(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[Par
     from cli.main import Result
     from robustness.gymnasium_tasks import verify
 
-    _refuse(args, dict.fromkeys(sorted({*OURS} - {"parameters", "points", "verify"})))
+    needless = dict.fromkeys(("episodes", "fresh", *sorted({*OURS} - {"parameters", "points", "verify"})))
+    _refuse(args, {"policy": []} | needless)
     effects = verify.verify(task, parameters, points, args.seed)
     print(verify.table(effects))
     rows = [asdict(effect) | {"dead": effect.dead} for effect in effects]

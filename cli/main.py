@@ -32,7 +32,7 @@ VERBS = {
     "run": "close the loop with a simulated robot, without ROS",
     "play": "steer a policy in simulation by keyboard, joystick or script",
     "replay": "judge logged flights against a policy file and its rules",
-    "bench": "measure speed, how far engines are from each other, and what a policy bears",
+    "bench": "measure speed, how far engines are from each other, and how much policies bear",
     "new": "start a package for a robot of your own from its URDF or MJCF",
     "doctor": "check this machine and say what to do about what it finds",
 }

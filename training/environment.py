@@ -83,6 +83,7 @@ class Environment:
         seed: of every random number drawn here and in the sensors; several have an equal share of the environments each.
         auto_reset: begin a new episode where one ended; without it the caller does so by `reset`.
         episode_s: replaces the task's episode length.
+        longest_delay_s: the oldest that a reading may be, if that is more than in the suite.
         amend: changes what the task drew for the start of its episodes, one for all or one for each seed; all give the same fields.
 
     Raises:
@@ -98,6 +99,7 @@ class Environment:
         seed: int | Sequence[int],
         auto_reset: bool = True,
         episode_s: float | None = None,
+        longest_delay_s: float = 0.0,
         amend: Amend | Sequence[Amend] | None = None,
     ) -> None:
         if simulator.actuation_mode != task.actuation_mode or not math.isclose(simulator.control_dt * task.rate_hz, 1.0, rel_tol=1e-6):
@@ -112,7 +114,7 @@ class Environment:
         self.episode_steps = round((episode_s or task.episode_s) * task.rate_hz)
         self.channels = [signal.name for signal in task.robot.actuation(task.actuation_mode)]
         sensors = [task.robot.sensor(name) for name in task.sensors]
-        delay = round(max(suite.observation_delay_s or (0.0,)) * task.rate_hz)
+        delay = round(max(longest_delay_s, *(suite.observation_delay_s or (0.0,))) * task.rate_hz)
         self.numbers = RandomNumbers(self.num_envs, seed, self.device)
         self.sensor_model = SensorModel(sensors, self.num_envs, self.numbers, self.device, max_delay=delay)
         self.starts = Starts(_sampling(functools.partial(task.sample, suite), amend), self.num_envs, seed, self.device)

@@ -108,6 +108,7 @@ class Plot:
             self.x1 = self.x0 + max(1.0, abs(self.x0) * 0.1)
         self._series: list[tuple[Array, Array, str, str]] = []
         self._bars: list[tuple[Array, Array]] = []
+        self._bands: list[tuple[Array, Array, Array, str]] = []
         self._dots: list[tuple[float, float, str]] = []
         self._limits: list[tuple[float, str]] = []
         self._outside: list[tuple[float, float]] = []
@@ -131,6 +132,12 @@ class Plot:
         few = np.linspace(0, len(np.asarray(x)) - 1, min(len(np.asarray(x)), 4 * self.width)).astype(int)
         self._series.append((_drawable(x)[few], _drawable(y)[few], name, style))
         self._see(np.asarray(y, float)[few])
+        return self
+
+    def band(self, x: ArrayLike, low: ArrayLike, high: ArrayLike, style: str = "s0") -> Plot:
+        """What lies between two series ``[n]``, shaded in the colour of the line ``style``."""
+        self._bands.append((_drawable(x), _drawable(low), _drawable(high), style))
+        self._see(np.append(np.asarray(low, float), np.asarray(high, float)))
         return self
 
     def dot(self, x: float, y: float, name: str) -> Plot:
@@ -194,6 +201,7 @@ class Plot:
         parts += [self._grid()]
         parts += [self._shade(low, high) for low, high in self._outside]
         parts += [self._histogram(edges, heights) for edges, heights in self._bars]
+        parts += [self._between(*band) for band in self._bands]
         parts += [self._path(x, y, style) for x, y, _, style in self._series]
         parts += [self._dot(x, y, name) for x, y, name in self._dots]
         parts += [self._limit(y, name) for y, name in self._limits]
@@ -220,6 +228,10 @@ class Plot:
                 drawn.append(f"{'' if pen else 'M'}{column:g} {row:g}")
             pen = down
         return f'<path class="{style}" d="{" ".join(drawn)}"/>'
+
+    def _between(self, x: Array, low: Array, high: Array, style: str) -> str:
+        corners = zip(self._px(np.append(x, x[::-1])).tolist(), self._py(np.append(low, high[::-1])).tolist())
+        return f'<polygon class="band {style}" points="{" ".join(f"{column:.1f},{row:.1f}" for column, row in corners)}"/>'
 
     def _dot(self, x: float, y: float, name: str) -> str:
         at = f'cx="{float(self._px(x)):.1f}" cy="{float(self._py(y)):.1f}"'

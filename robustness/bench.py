@@ -1,0 +1,123 @@
+"""The robustness bench: families of disturbances, a grid, and searches for worse, of one policy or several on the same episodes."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from tqdm import tqdm
+
+from deploy.policy import Policy
+from robots.errors import TetherError
+from robustness.disturbance import Disturbance, chosen, default_grid, disturbances
+from robustness.grid import Axis, axis, fly_grid
+from robustness.rollouts import Where
+from robustness.search import search, search_force
+from robustness.sweep import sweep
+from training.evaluate import BAR, BATCH, task_of
+from training.simulators import engine_for
+
+FORCE = 0.3  # radius of the searched force, of the largest of the family `walk`
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is measured.
+
+    Attributes:
+        suite: of the task, that the disturbances come on top of.
+        families: names of those swept, of all that the robot has by default; empty for none.
+        grid: axes as ``NAME=LOW:HIGH:N``, empty for the default ones of the robot's kind; None for no grid.
+        search: whether to search the grid's box, and forces that change slowly, with as many episodes as the grid has.
+        severities: of a family, the first of which is none.
+        episodes: at every severity.
+        grid_episodes: in every cell of the grid. search_episodes: for every candidate of a search.
+        fresh: of a worst case, when it is judged.
+        seed, simulator, device: as of `training.evaluate.evaluate`.
+    """
+
+    suite: str = "full"
+    families: tuple[str, ...] | None = None
+    grid: tuple[str, ...] | None = None
+    search: bool = False
+    severities: int = 5
+    episodes: int = 50
+    grid_episodes: int = 8
+    search_episodes: int = 4
+    fresh: int = 200
+    seed: int = 0
+    simulator: str = "auto"
+    device: str = "cpu"
+
+
+def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False) -> dict[str, Any]:
+    """Everything in ``plan`` for every policy, which are of one task.
+
+    Returns:
+        What was flown, and ``policies``: of each its ``families``, ``grid``, ``search`` and ``force``, where asked for.
+
+    Raises:
+        TetherError: for policies of several tasks, an unknown suite, family or axis, or a plan without episodes.
+    """
+    check(plan)
+    task = task_of(policies[0])
+    if other := next((policy for policy in policies if policy.contract.task != task.name), None):
+        raise TetherError(f"{policies[0].path} is for {task.name} and {other.path} for {other.contract.task}; compare policies of one task")
+    known = disturbances(task)
+    families = chosen(task, [name for name, each in known.items() if each.family] if plan.families is None else plan.families, known)
+    axes = [] if plan.grid is None else [axis(text, known) for text in plan.grid or default_grid(task)]
+    suite = task.suite(plan.suite)
+    if not families and not axes:
+        raise TetherError("nothing is asked for; leave --families out for all of them, or give --grid")
+    total = len(policies) * rollouts(plan, len(families), axes, known)
+    results = []
+    with tqdm(total=total, desc=f"{task.name} {plan.suite}", disable=None if progress else True, delay=0.5, bar_format=BAR) as bar:
+        for policy in policies:
+            where = Where(policy, task_of(policy), plan.suite, plan.simulator, plan.device, plan.seed, bar)
+            results.append({"policy": str(policy.path), "policy_digest": policy.digest} | _measured(where, plan, families, axes, known))
+    flown = {"robot": task.robot.name, "task": task.name, "suite": plan.suite, "suite_digest": suite.digest(), "seed": plan.seed}
+    return flown | {
+        "engine": engine_for(plan.simulator, task.robot),
+        "episodes": plan.episodes,
+        "judged": task.judged_part,
+        "policies": results,
+    }
+
+
+def check(plan: Plan) -> None:
+    """Raise `TetherError` for numbers that make no bench."""
+    counts = {"--episodes": plan.episodes, "--grid-episodes": plan.grid_episodes, "--search-episodes": plan.search_episodes}
+    for name, count in (counts | {"--fresh": plan.fresh}).items():
+        if not 1 <= count <= BATCH:
+            raise TetherError(f"{name} is {count}; give 1 to {BATCH}")
+    if plan.severities < 2:
+        raise TetherError(f"--severities is {plan.severities}; give at least 2, the first of which is no disturbance")
+    if plan.search and plan.grid is None:
+        raise TetherError("--search looks for worse than a grid's worst in the grid's box; give --grid as well")
+
+
+def rollouts(plan: Plan, families: int, axes: Sequence[Axis], known: dict[str, Disturbance]) -> int:
+    """Episodes that one policy flies."""
+    swept = families * plan.severities * plan.episodes
+    if not axes:
+        return swept
+    grid = math.prod(len(each.values) for each in axes) * plan.grid_episodes
+    candidates = grid // plan.search_episodes * plan.search_episodes
+    searched = (candidates + plan.fresh + ("walk" in known) * (candidates + 3 * plan.fresh)) if plan.search else 0
+    return swept + grid + plan.fresh + searched
+
+
+def _measured(
+    where: Where, plan: Plan, families: Sequence[Disturbance], axes: Sequence[Axis], known: dict[str, Disturbance]
+) -> dict[str, Any]:
+    found: dict[str, Any] = {"families": [sweep(where, each, severities=plan.severities, episodes=plan.episodes) for each in families]}
+    if axes:
+        found["grid"] = fly_grid(where, axes, episodes=plan.grid_episodes, fresh=plan.fresh)
+    if plan.search:
+        budget = {"rollouts": found["grid"]["rollouts"], "episodes": plan.search_episodes, "fresh": plan.fresh}
+        found["search"] = search(where, axes, **budget)
+        if "walk" in known:
+            found["force"] = search_force(where, FORCE * known["walk"].high, **budget)
+    return found

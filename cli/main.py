@@ -39,6 +39,7 @@ VERBS = {
 
 # What to install when an optional import fails, by top-level module.
 EXTRAS = {
+    "cma": "robustness",
     "rclpy": "ros",
     "rosidl_runtime_py": "ros",
     "sensor_msgs": "ros",

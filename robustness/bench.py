@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -60,6 +61,7 @@ def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False) -> dic
 
     Raises:
         TetherError: for policies of several tasks, an unknown suite, family or axis, or a plan without episodes.
+        ModuleNotFoundError: for a search without the package ``cma``.
     """
     check(plan)
     task = task_of(policies[0])
@@ -96,6 +98,8 @@ def check(plan: Plan) -> None:
         raise TetherError(f"--severities is {plan.severities}; give at least 2, the first of which is no disturbance")
     if plan.search and plan.grid is None:
         raise TetherError("--search looks for worse than a grid's worst in the grid's box; give --grid as well")
+    if plan.search:
+        importlib.import_module("cma")  # complains before anything flies
 
 
 def rollouts(plan: Plan, families: int, axes: Sequence[Axis], known: dict[str, Disturbance]) -> int:

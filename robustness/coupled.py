@@ -43,7 +43,7 @@ def held(knots_n: Tensor) -> Amend:
     """The same ``knots_n`` ``[knots, 3]`` in every episode."""
 
     def amend(start: Start, generator: torch.Generator) -> Start:
-        count = len(next(iter(start.command.values())))
+        count = len(next(iter(start.state.values())))
         return start._replace(force_knots_n=knots_n.to(generator.device).expand(count, -1, -1).contiguous())
 
     return amend

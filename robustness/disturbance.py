@@ -61,7 +61,7 @@ def amendment(task: Task, cell: Cell) -> Amend:
     """What the cell makes of a start that ``task`` drew; disturbances act in the order given."""
 
     def amend(start: Start, generator: torch.Generator) -> Start:
-        draw = Draw(len(next(iter(start.command.values()))), generator)
+        draw = Draw(len(next(iter(start.state.values()))), generator)
         for disturbance, value in cell:
             start = disturbance.apply(task, start, value, draw)
         return start

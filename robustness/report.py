@@ -53,11 +53,15 @@ def family_rows(result: Mapping[str, Any], names: Sequence[str]) -> list[list[st
 def grid_line(result: Mapping[str, Any]) -> str:
     """What the grid was."""
     grid = result["policies"][0]["grid"]
-    axes = ", ".join(
-        f"{axis['name']} {axis['values'][0]:g}…{axis['values'][-1]:g} {axis['unit']} × {len(axis['values'])}" for axis in grid["axes"]
-    )
+    axes = ", ".join(f"{_extent(axis)} ({len(axis['values'])})" for axis in grid["axes"])
     each = grid["rollouts"] // len(grid["cells"])
     return f"grid: {axes}; {len(grid['cells'])} cells of {each} episodes; worst cases again on {grid['worst']['episodes']} fresh episodes"
+
+
+def _extent(axis: Mapping[str, Any]) -> str:
+    """An axis from end to end."""
+    unit = "" if axis["unit"] == "×" else axis["unit"]
+    return f"{axis['name']} {axis['values'][0]:g}…{axis['values'][-1]:g} {unit}".rstrip()
 
 
 def grid_rows(result: Mapping[str, Any], names: Sequence[str]) -> list[list[str]]:

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from robots.errors import TetherError
 from robustness.coupled import held, in_ball, most_knots
 from robustness.disturbance import amendment, disturbances
 from robustness.figures import of_cell
@@ -31,14 +30,9 @@ def minimise(worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates:
 
     Returns:
         The best point, what it was worth, and the least so far after every generation.
-
-    Raises:
-        TetherError: without the package ``cma``.
     """
-    try:
-        import cma
-    except ModuleNotFoundError:
-        raise TetherError("a search needs the package cma; install it: pip install 'tether[robustness]'") from None
+    import cma  # of the extra `robustness`
+
     options = {"bounds": [0.0, 1.0], "BoundaryHandler": cma.BoundPenalty, "popsize": POPULATION, "seed": seed + 1, "verbose": -9}
     strategy = cma.CMAEvolutionStrategy(np.full(dim, 0.5), SIGMA, options)
     best, least, course = np.full(dim, 0.5), np.inf, []

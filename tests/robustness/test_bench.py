@@ -1,0 +1,227 @@
+"""The bench on returns that can be worked out: grids, searches, tables, the page, the command; and once on the true simulator."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from cli.main import main
+from deploy.policy import Policy
+from robots.errors import TetherError
+from robustness import rollouts
+from robustness.bench import Plan, bench
+from robustness.bench import rollouts as count_rollouts
+from robustness.disturbance import amendment, disturbances
+from robustness.grid import axis, cells, fly_grid
+from robustness.heatmap import colour, heatmap
+from robustness.page import page
+from robustness.report import labels, text
+from robustness.rollouts import Where, fly_cells
+from robustness.search import minimise, search, search_force
+from robustness.sweep import sweep
+from tasks.hover import Hover
+from tests.robustness.conftest import SHIPPED, worth
+
+BOX = ("mass=0.9:1.1:3", "wave_hz=0:2:3")
+
+
+def test_an_axis_has_both_ends_and_says_what_is_wrong(where: Where) -> None:
+    known = disturbances(where.task)
+    assert axis("mass=0.8:1.2:3", known).values == pytest.approx((0.8, 1.0, 1.2))
+    for wrong, complaint in (
+        ("mass", "is no axis; write NAME=LOW:HIGH:N"),
+        ("mass=1:2", "is no axis"),
+        ("weight=1:2:3", "unknown axis of a grid 'weight'; choose one of: bias,"),
+        ("mass=1.2:0.8:3", "has no extent"),
+        ("mass=0.8:1.2:1", "has no extent"),
+        ("mass=0.8:5:3", r"mass is 5 ×; its range here is 0.7…1.4"),
+    ):
+        with pytest.raises(TetherError, match=complaint):
+            axis(wrong, known)
+
+
+def test_cells_are_every_combination_the_last_axis_fastest(where: Where) -> None:
+    axes = [axis(each, disturbances(where.task)) for each in BOX]
+    values = np.array([[value for _, value in each] for each in cells(axes)])
+    np.testing.assert_allclose(values[:4], [[0.9, 0.0], [0.9, 1.0], [0.9, 2.0], [1.0, 0.0]])
+    assert len(values) == 9
+
+
+def test_a_sweep_finds_where_success_halves(where: Where, worked_out: None) -> None:
+    """Success ends where the return falls below 90: at 1.2 times the mass, give or take the luck of the start."""
+    found = sweep(where, disturbances(where.task)["mass"], severities=9, episodes=40)
+    assert found["cells"][0]["success_rate"] == 1.0
+    assert found["cells"][-1]["success_rate"] == 0.0
+    assert found["bears"] == pytest.approx(1.2, abs=0.03)
+    assert found["return_worst"] == pytest.approx(80.0, abs=0.5)
+
+
+def test_the_worst_cell_of_a_grid_is_judged_on_fresh_episodes(where: Where, worked_out: None) -> None:
+    axes = [axis(each, disturbances(where.task)) for each in BOX]
+    found = fly_grid(where, axes, episodes=5, fresh=50)
+    assert found["worst"]["at"] == pytest.approx({"mass": 1.1, "wave_hz": 1.0})
+    assert found["worst"]["return_mean"] == pytest.approx(100 - 5 - 10 + 0.9, abs=0.1)
+    assert found["worst"]["return_mean"] != found["worst"]["chosen_return"]
+    assert found["rollouts"] == 45
+    assert found["return_cvar"] == pytest.approx(found["return_worst"])  # a tenth of nine cells is less than one
+    assert found["return_cvar"] < found["return_mean"] < 100.0
+
+
+def test_a_search_finds_what_lies_between_the_cells(where: Where, worked_out: None) -> None:
+    """The worst is at mass 1.1, a corner, and 0.7 Hz, which no cell has."""
+    axes = [axis(each, disturbances(where.task)) for each in BOX]
+    found = search(where, axes, rollouts=800, episodes=4, fresh=50)
+    assert found["at"]["mass"] == pytest.approx(1.1, abs=0.01)
+    assert found["at"]["wave_hz"] == pytest.approx(0.7, abs=0.1)
+    assert found["return_mean"] < fly_grid(where, axes, episodes=5, fresh=50)["worst"]["return_mean"]
+    assert found["course"] == sorted(found["course"], reverse=True)
+
+
+def test_a_search_asks_for_no_more_than_it_may() -> None:
+    asked = []
+
+    def worth(points: np.ndarray) -> np.ndarray:
+        asked.append(len(points))
+        assert ((points >= 0.0) & (points <= 1.0)).all()
+        values: np.ndarray = points[:, 0] + (points[:, 1] - 0.3) ** 2
+        return values
+
+    best, least, course = minimise(worth, 2, candidates=100, seed=0)
+    assert sum(asked) == 100
+    assert len(course) == len(asked)
+    assert best == pytest.approx([0.0, 0.3], abs=0.05)
+    assert least == course[-1]
+
+
+def test_the_worst_slow_force_pushes_steadily_where_that_is_worst(where: Where, worked_out: None) -> None:
+    found = search_force(where, 0.01, rollouts=2400, episodes=2, fresh=20)
+    assert found["searched"]["return_mean"] < found["none"]["return_mean"] - 6.0  # of 10, where every knot were (−ε, 0, 0)
+    assert np.linalg.norm(found["knots_n"], axis=1).max() <= 0.01 * (1 + 1e-5)
+
+
+@pytest.fixture(scope="module")
+def result(policies: list[Policy]) -> dict[str, Any]:
+    plan = Plan(suite="nominal", families=("mass", "wave_hz", "spoof"), grid=BOX, search=True, severities=4, episodes=6, fresh=10)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rollouts, "_fly", worth)
+        return bench(policies, plan)
+
+
+def test_the_bench_tells_what_was_flown_and_the_same_for_equals(result: dict[str, Any]) -> None:
+    first, second = ({**one, "policy": "", "policy_digest": ""} for one in result["policies"])
+    assert first == second  # the same episodes, worth the same
+    assert {"task", "suite", "suite_digest", "seed", "engine", "policies"} <= set(result)
+    json.dumps(result)
+
+
+def test_the_tables_have_every_family_policy_and_worst_case(result: dict[str, Any]) -> None:
+    lines = text(result)
+    for word in ("hover_geometric", "mass", "wave_hz", "spoof", "grid:", "search", "wandering at random", "suite nominal"):
+        assert word in lines
+
+
+def test_the_page_is_whole_and_loads_nothing(result: dict[str, Any]) -> None:
+    whole = page(result)
+    assert "<script" not in whole
+    assert "http" not in whole
+    for picture in whole.split("<svg")[1:]:
+        ElementTree.fromstring("<svg" + picture.split("</svg>")[0] + "</svg>")
+    assert whole.count("<svg") == 2 + 3 + 2 + 2 + 2  # matrices, curves, grids, courses, forces
+    assert page({**result, "policies": result["policies"][:1]}).count("<svg") == 1 + 3 + 1 + 1 + 1
+
+
+def test_alike_names_are_told_apart_by_their_paths() -> None:
+    assert labels({"policies": [{"policy": "a/x.onnx"}, {"policy": "b/y.onnx"}]}) == ["x", "y"]
+    assert labels({"policies": [{"policy": "a/x.onnx"}, {"policy": "b/x.onnx"}]}) == ["a/x.onnx", "b/x.onnx"]
+
+
+def test_cells_of_a_heatmap_go_from_red_to_green() -> None:
+    assert colour(-1.0) == colour(0.0) == "rgb(233,120,110)"
+    assert colour(0.5) == "rgb(247,214,130)"
+    assert colour(1.0) == "rgb(126,200,150)"
+    drawn = heatmap("<title>", ["a", "b"], ["c"], np.array([[0.0], [1.0]]), [["0"], ["1"]], [["&"], [""]], width=200, chosen=(1, 0))
+    found = ElementTree.fromstring(drawn)
+    assert len([part for part in found if part.attrib.get("class") == "cell"]) == 2
+
+
+def test_the_bar_ends_where_the_episodes_do(where: Where, worked_out: None) -> None:
+    class Bar:
+        total = 0
+
+        def update(self, count: int) -> None:
+            """As tqdm's."""
+            self.total += count
+
+    known = disturbances(where.task)
+    axes, plan, bar = [axis(each, known) for each in BOX], Plan(grid=BOX, search=True, fresh=10), Bar()
+    counted = where._replace(bar=bar)
+    budget = {"rollouts": 9 * plan.grid_episodes, "episodes": plan.search_episodes, "fresh": plan.fresh}
+    fly_grid(counted, axes, episodes=plan.grid_episodes, fresh=plan.fresh)
+    search(counted, axes, **budget)
+    search_force(counted, 0.01, **budget)
+    assert bar.total == count_rollouts(plan, 0, axes, known)
+
+
+@pytest.mark.parametrize(
+    ("plan", "complaint"),
+    [
+        (Plan(episodes=0), "--episodes is 0; give 1 to"),
+        (Plan(severities=1), "--severities is 1; give at least 2"),
+        (Plan(search=True), "--search looks for worse than a grid's worst in the grid's box; give --grid as well"),
+        (Plan(families=()), "nothing is asked for"),
+        (Plan(families=("pushes",)), "unknown disturbance of crazyflie in hover 'pushes'"),
+        (Plan(suite="windy"), "unknown suite of hover"),
+    ],
+)
+def test_a_plan_that_cannot_be_is_refused(policies: list[Policy], plan: Plan, complaint: str) -> None:
+    with pytest.raises(TetherError, match=complaint):
+        bench(policies, plan)
+
+
+def test_policies_of_two_tasks_are_refused(policies: list[Policy]) -> None:
+    with pytest.raises(TetherError, match="compare policies of one task"):
+        bench([policies[0], Policy.load(SHIPPED / "track_geometric.onnx")], Plan())
+
+
+def test_the_command_writes_what_it_says(tmp_path: Path, worked_out: None, capsys: pytest.CaptureFixture[str]) -> None:
+    files = [str(tmp_path / name) for name in ("result.json", "page.html")]
+    command = ["bench", "robustness", str(SHIPPED / "hover.onnx"), "--families", "mass", "--episodes", "4", "--suite", "nominal"]
+    assert main([*command, "--seed", "3", "--json", files[0], "--html", files[1]]) == 0
+    said = capsys.readouterr().out
+    assert all(f"wrote {file}" in said for file in files)
+    assert json.loads(Path(files[0]).read_text())["seed"] == 3
+    assert Path(files[1]).read_text().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "complaint"),
+    [
+        (["robustness"], "wants policy files"),
+        (["robustness", "x.onnx", "--robot", "go2"], "has robot, task and rates from the policy file"),
+        (["sim", "x.onnx"], "tether bench sim takes no policy files"),
+        (["engines", "--episodes", "3"], "tether bench engines takes no policy files, suites or disturbances"),
+        (["robustness", "x.onnx", "--html", "/no/such/place.html"], "there is no directory /no/such"),
+    ],
+)
+def test_the_command_refuses_what_does_not_belong_together(
+    arguments: list[str], complaint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["bench", *arguments]) == 2
+    assert complaint in capsys.readouterr().err
+
+
+def test_cells_fly_the_same_episodes_on_the_simulator(where: Where, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a second of flight: cells that change nothing are worth the same to the last bit, and a force is not."""
+    monkeypatch.setattr(Hover, "episode_s", 0.5)
+    force, flown = disturbances(where.task)["force"], where._replace(suite="full")
+    found = fly_cells(flown, [amendment(where.task, ((force, value),)) for value in (0.0, 0.0, 0.05, 0.0)], 20)
+    assert np.array_equal(found.returns[0], found.returns[1])
+    assert np.array_equal(found.returns[0], found.returns[3])
+    assert (found.returns[2] != found.returns[0]).all()
+    other = fly_cells(flown, [amendment(where.task, ())], 20, draw=1)
+    assert not np.isin(other.returns, found.returns).any()

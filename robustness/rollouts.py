@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from deploy.policy import Policy
 from tasks.task import Task
 from training.environment import Amend, Environment
 from training.evaluate import BATCH, evaluation_seed, fly
@@ -21,14 +20,14 @@ class Where(NamedTuple):
     """What is flown, and on what.
 
     Attributes:
-        policy, task: that fit each other.
+        policy: a file, or a law in memory (`robustness.laws`). task: the one it is for.
         suite: one of the task's, which the disturbances come on top of.
         simulator, device: as of `training.simulators.make_simulator`.
         seed: of the evaluation.
         bar: advances by one an episode; None for none.
     """
 
-    policy: Policy
+    policy: Any
     task: Task
     suite: str
     simulator: str = "auto"
@@ -50,7 +49,7 @@ class Outcome(NamedTuple):
     error: np.ndarray
 
 
-def fly_cells(where: Where, cells: Sequence[Amend], episodes: int, *, draw: int = 0) -> Outcome:
+def fly_cells(where: Where, cells: Sequence[Amend], episodes: int, *, draw: int = 0, copies: int = 1) -> Outcome:
     """``episodes`` episodes in each cell, the same ones but for what the cell makes of them.
 
     Args:
@@ -58,9 +57,11 @@ def fly_cells(where: Where, cells: Sequence[Amend], episodes: int, *, draw: int 
         cells: what each makes of a start, as `training.environment.Environment` takes it.
         episodes: at most as many as `BATCH`.
         draw: which draw of starts; another one has other starts, goals and noise.
+        copies: how many laws the policy consists of, each of which flies an equal share of every batch; then all cells are one batch.
     """
     seed = evaluation_seed(where.seed, draw)
-    parts = [_fly(where, batch, episodes, seed) for batch in _batches(cells, max(BATCH // episodes, 1))]
+    size = len(cells) if copies > 1 else max(BATCH // episodes, 1)
+    parts = [_fly(where, batch, episodes, seed) for batch in _batches(cells, size)]
     return Outcome(*[np.concatenate(part) for part in zip(*parts, strict=True)])
 
 

@@ -50,7 +50,9 @@ def freeze(sensors: Sequence[str], high: float) -> Disturbance:
         begins, lasts = begin(task, draw), torch.full((draw.num_envs, 1), value, device=draw.device)
         return start._replace(sensor_freeze=dict(start.sensor_freeze or {}) | {name: Freeze(begins, lasts) for name in sensors})
 
-    return Disturbance("freeze", "s", f"{' and '.join(sensors)} stand still for so long, from a random time on", 0.0, 0.0, high, apply)
+    return Disturbance(
+        "freeze", "s", f"{' and '.join(map(_short, sensors))} stand still for so long, from a random time on", 0.0, 0.0, high, apply
+    )
 
 
 def begin(task: Task, draw: Draw) -> Tensor:
@@ -60,7 +62,11 @@ def begin(task: Task, draw: Draw) -> Tensor:
 
 def told(scale: Mapping[str, float]) -> str:
     """The table in words."""
-    return ", ".join(f"{name} {size:g}" for name, size in scale.items())
+    return ", ".join(f"{_short(name)} {size:g}" for name, size in scale.items()) + " (SI)"
+
+
+def _short(name: str) -> str:
+    return name.partition("_base")[0].replace("_", " ")
 
 
 def _direction(task: Task, name: str, draw: Draw) -> Tensor:

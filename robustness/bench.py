@@ -13,7 +13,7 @@ from tqdm import tqdm
 from deploy.policy import Policy
 from robots.errors import TetherError
 from robustness.disturbance import Disturbance, chosen, default_grid, disturbances
-from robustness.grid import Axis, axis, fly_grid
+from robustness.grid import Axis, all_axes, fly_grid
 from robustness.rollouts import Where
 from robustness.search import search, search_force
 from robustness.sweep import sweep
@@ -69,10 +69,14 @@ def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False) -> dic
         raise TetherError(f"{policies[0].path} is for {task.name} and {other.path} for {other.contract.task}; compare policies of one task")
     known = disturbances(task)
     families = chosen(task, [name for name, each in known.items() if each.family] if plan.families is None else plan.families, known)
-    axes = [] if plan.grid is None else [axis(text, known) for text in plan.grid or default_grid(task)]
+    axes = [] if plan.grid is None else all_axes(plan.grid or default_grid(task), known)
     suite = task.suite(plan.suite)
     if not families and not axes:
         raise TetherError("nothing is asked for; leave --families out for all of them, or give --grid")
+    if plan.search and plan.search_episodes > (most := math.prod(len(each.values) for each in axes) * plan.grid_episodes):
+        raise TetherError(
+            f"--search-episodes is {plan.search_episodes}, and a search may fly no more than the grid, which is {most} episodes"
+        )
     total = len(policies) * rollouts(plan, len(families), axes, known)
     results = []
     with tqdm(total=total, desc=f"{task.name} {plan.suite}", disable=None if progress else True, delay=0.5, bar_format=BAR) as bar:

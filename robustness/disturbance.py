@@ -58,7 +58,7 @@ Cell = tuple[tuple[Disturbance, float], ...]  # disturbances, and how much of ea
 
 
 def amendment(task: Task, cell: Cell) -> Amend:
-    """What the cell makes of a start that ``task`` drew; disturbances act in the order given."""
+    """What the cell makes of a start that ``task`` drew; disturbances act in the order given, later ones on top of earlier."""
 
     def amend(start: Start, generator: torch.Generator) -> Start:
         draw = Draw(len(next(iter(start.state.values()))), generator)

@@ -51,6 +51,14 @@ def axis(text: str, known: Mapping[str, Disturbance]) -> Axis:
     return Axis(known[name], tuple(np.linspace(checked[0], checked[1], number).tolist()))
 
 
+def all_axes(texts: Sequence[str], known: Mapping[str, Disturbance]) -> list[Axis]:
+    """One a text, in the order in which they act; raises `TetherError` as `axis`, and for a name that comes twice."""
+    found = {each.disturbance.name: each for each in (axis(text, known) for text in texts)}
+    if len(found) < len(texts):
+        raise TetherError(f"--grid {' '.join(texts)} names an axis twice; give it once, with more values")
+    return [found[name] for name in known if name in found]
+
+
 def cells(axes: Sequence[Axis]) -> list[Cell]:
     """Every combination, the last axis fastest."""
     return [cell(axes, values) for values in itertools.product(*[each.values for each in axes])]

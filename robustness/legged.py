@@ -22,10 +22,12 @@ SENSORS = {ORIENTATION: 0.05, RATES: 0.1, JOINTS: 0.03, SPEEDS: 0.3}  # rad, rad
 
 
 def disturbances(task: Task) -> list[Disturbance]:
-    """All of them; the last are axes of grids and no families."""
+    """All of them, in the order in which they act; the first are axes of grids and no families."""
     robot = robot_of(task)
     most_kg = float(f"{0.8 * robot.mass_kg:.2g}")
     return [
+        Disturbance("com_x", "m", "centre of mass of the base forward", 0.0, -0.1, 0.1, functools.partial(centre, 0), family=False),
+        Disturbance("com_y", "m", "centre of mass of the base to the left", 0.0, -0.1, 0.1, functools.partial(centre, 1), family=False),
         Disturbance("pushes", "m/s", f"sudden change of velocity, every {task.push_every_s:g} s", 0.0, 0.0, 2.0, pushes),
         *forces(robot.mass_kg * GRAVITY),
         Disturbance("load", "kg", "a mass on the back", 0.0, 0.0, most_kg, load),
@@ -36,8 +38,6 @@ def disturbances(task: Task) -> list[Disturbance]:
         bias(SENSORS, 4.0),
         drift(SENSORS, 4.0),
         freeze((JOINTS, SPEEDS), 0.5),
-        Disturbance("com_x", "m", "centre of mass of the base forward", 0.0, -0.1, 0.1, functools.partial(centre, 0), family=False),
-        Disturbance("com_y", "m", "centre of mass of the base to the left", 0.0, -0.1, 0.1, functools.partial(centre, 1), family=False),
     ]
 
 

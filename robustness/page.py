@@ -111,7 +111,7 @@ def _grid(result: Mapping[str, Any], names: Sequence[str]) -> str:
     means = [[cell["return_mean"] for cell in one["grid"]["cells"]] for one in result["policies"]]
     scale = (min(map(min, means)), max(map(max, means)))
     figures = "".join(_figure(_one_grid(name, one["grid"], scale), FULL) for name, one in zip(names, result["policies"], strict=True))
-    words = f"Mean return of every cell, {scale[0]:.0f} red to {scale[1]:.0f} green; the worst is framed. {grid_line(result)}."
+    words = f"Mean return of every cell, {scale[0]:.0f} red to {scale[1]:.0f} green; the worst is framed. G{grid_line(result)[1:]}."
     return _section("Grid", words, f'<div class="plots">{figures}</div>{_table(grid_rows(result, names))}')
 
 
@@ -155,7 +155,9 @@ def _course(name: str, one: Mapping[str, Any]) -> str:
 def _force(result: Mapping[str, Any], names: Sequence[str]) -> str:
     figures = "".join(_figure(_knots(name, one["force"]), HALF) for name, one in zip(names, result["policies"], strict=True))
     table = _table(force_rows(result, names))
-    return _section("Forces that change slowly", force_line(result).capitalize() + ".", f'<div class="plots">{figures}</div>{table}')
+    words = force_line(result)
+    words = f"{words[:1].upper()}{words[1:]}. The worst that was found [N], along the axes of the world, over the share of the episode."
+    return _section("Forces that change slowly", words, f'<div class="plots">{figures}</div>{table}')
 
 
 def _knots(name: str, force: Mapping[str, Any]) -> str:

@@ -24,11 +24,16 @@ LONGEST_DELAY_S = 0.06
 
 
 def disturbances(task: Task) -> list[Disturbance]:
-    """All of them; the last are axes of grids and no families."""
+    """All of them, in the order in which they act; the first are axes of grids and no families, and say how the robot is."""
     robot = robot_of(task)
     arm_m = max(math.hypot(*rotor.position_m[:2]) for rotor in robot.rotors)
     shift_m = float(f"{0.2 * arm_m:.1g}")
     return [
+        Disturbance("mass", "×", "mass and inertia over the description's", 1.0, 0.7, 1.4, mass, family=False),
+        Disturbance("thrust", "×", "thrust of all rotors over the description's", 1.0, 0.75, 1.2, thrust, family=False),
+        Disturbance("com_x", "m", "centre of mass forward", 0.0, -shift_m, shift_m, functools.partial(centre, 0), family=False),
+        Disturbance("com_y", "m", "centre of mass to the left", 0.0, -shift_m, shift_m, functools.partial(centre, 1), family=False),
+        Disturbance("motor_time", "×", "motor time constant over the description's", 1.0, 0.5, 2.5, motor_time, family=False),
         Disturbance("gusts", "m/s", "wind about its mean, standard deviation of each horizontal component", 0.0, 0.0, 6.0, gusts),
         *forces(robot.mass_kg * GRAVITY),
         Disturbance("load", "× mass", "a mass added at a third of an arm from the centre, on a random side", 0.0, 0.0, 0.5, load),
@@ -40,11 +45,6 @@ def disturbances(task: Task) -> list[Disturbance]:
         Disturbance(
             "spoof", "m", f"the measured position slides away to this distance within {SPOOF_S:g} s, and stays", 0.0, 0.0, 0.5, spoof
         ),
-        Disturbance("mass", "×", "mass and inertia over the description's", 1.0, 0.7, 1.4, mass, family=False),
-        Disturbance("thrust", "×", "thrust of all rotors over the description's", 1.0, 0.75, 1.2, thrust, family=False),
-        Disturbance("com_x", "m", "centre of mass forward", 0.0, -shift_m, shift_m, functools.partial(centre, 0), family=False),
-        Disturbance("com_y", "m", "centre of mass to the left", 0.0, -shift_m, shift_m, functools.partial(centre, 1), family=False),
-        Disturbance("motor_time", "×", "motor time constant over the description's", 1.0, 0.5, 2.5, motor_time, family=False),
     ]
 
 

@@ -17,7 +17,7 @@ from robustness import rollouts
 from robustness.bench import Plan, bench
 from robustness.bench import rollouts as count_rollouts
 from robustness.disturbance import amendment, disturbances
-from robustness.grid import axis, cells, fly_grid
+from robustness.grid import all_axes, axis, cells, fly_grid
 from robustness.heatmap import colour, heatmap
 from robustness.page import page
 from robustness.report import labels, text
@@ -43,6 +43,15 @@ def test_an_axis_has_both_ends_and_says_what_is_wrong(where: Where) -> None:
     ):
         with pytest.raises(TetherError, match=complaint):
             axis(wrong, known)
+
+
+def test_axes_act_in_their_order_whatever_was_asked_first(where: Where) -> None:
+    """A frequency is one of the wave that is there, and a load comes on top of the mass."""
+    known = disturbances(where.task)
+    asked = ("wave_hz=0:2:3", "load=0:0.4:2", "wave=0:0.02:2", "mass=0.9:1.1:3")
+    assert [each.disturbance.name for each in all_axes(asked, known)] == ["mass", "wave", "wave_hz", "load"]
+    with pytest.raises(TetherError, match="names an axis twice"):
+        all_axes(("mass=0.9:1.1:3", "mass=0.8:1.1:3"), known)
 
 
 def test_cells_are_every_combination_the_last_axis_fastest(where: Where) -> None:
@@ -174,6 +183,10 @@ def test_the_bar_ends_where_the_episodes_do(where: Where, worked_out: None) -> N
         (Plan(severities=1), "--severities is 1; give at least 2"),
         (Plan(search=True), "--search looks for worse than a grid's worst in the grid's box; give --grid as well"),
         (Plan(families=()), "nothing is asked for"),
+        (
+            Plan(grid=BOX, search=True, search_episodes=100),
+            "--search-episodes is 100, and a search may fly no more than the grid, which is 72",
+        ),
         (Plan(families=("pushes",)), "unknown disturbance of crazyflie in hover 'pushes'"),
         (Plan(suite="windy"), "unknown suite of hover"),
     ],

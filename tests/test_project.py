@@ -98,8 +98,7 @@ def test_versions_agree():
 def test_the_robot_distribution_is_light():
     names = {re.split(r"[<>=]", item)[0] for item in ROBOT["project"]["dependencies"]}
     assert names == {"mcap", "numpy", "onnxruntime", "pyyaml"}
-    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "sets", "rrls", "dev"}
-    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "robustness", "sets", "dev"}
+    assert set(TRAINING["project"]["optional-dependencies"]) == {"ros", "warp", "gpu", "robustness", "rrls", "sets", "dev"}
 
 
 def pins(name: str) -> dict[str, str]:

@@ -3,13 +3,17 @@
 The task of Walter et al. 2025's repository: dynamics, bounds, 400 steps and 64 environments are the published ones. Start, goal, ball and
 reward are ours: the ball is somewhere on the way, so that the straight line to the goal meets it.
 
-## Observation (5)
+## Observation (7)
 
 | index | name | meaning | unit |
 |---|---|---|---|
-| 0–1 | `goal_x`, `goal_y` | goal − position | m |
+| 0–1 | `goal_x`, `goal_y` | goal − position, shortened to at most 1 m | m |
 | 2–3 | `obstacle_x`, `obstacle_y` | ball's centre − position | m |
-| 4 | `gap` | distance to the ball's surface | m |
+| 4–5 | `away_x`, `away_y` | away from the ball, by what the gap lacks of 1 m | m |
+| 6 | `gap` | distance to the ball's surface | m |
+
+A way around the ball is nearly linear in these: straight to the goal, and a quarter turn from `away`. Of position and gap alone laws drive
+at the ball until a safeguard stops them, and stay.
 
 ## Action (2): velocity along x and y over 1 m/s
 
@@ -44,7 +48,7 @@ from safety.safeguards.ray_mask import RayMask
 from tasks.draw import Draw
 from tasks.safe_control import SafeControl, SafeSuite
 from tasks.task import Memory, Signals, Transition
-from tasks.vectors import length
+from tasks.vectors import length, shorten
 
 (POSITION,) = seeker.states
 OBSTACLE, RADIUS = seeker.surroundings
@@ -60,7 +64,7 @@ class Seek(SafeControl):
     episode_s = 40.0
     commands = (Command(GOAL, ("x", "y"), "m", "world", default=(), stale_after_s=0.5, on_stale="hold"),)
     action_size = 2
-    observation_names = ("goal_x", "goal_y", "obstacle_x", "obstacle_y", "gap")
+    observation_names = ("goal_x", "goal_y", "obstacle_x", "obstacle_y", "away_x", "away_y", "gap")
     suites: ClassVar = {
         "nominal": SafeSuite(name="nominal", place_m=4.0),
         "full": SafeSuite(name="full", place_m=4.0, disturbance=1.0),
@@ -70,9 +74,16 @@ class Seek(SafeControl):
     presets: ClassVar = {
         "shac": {
             "num_envs": 64,
-            "iterations": 150,
-            "actor": {"hidden": (64, 64), "activation": "elu"},
-            "shac": {"horizon": 40, "discount": 0.98, "learning_rate": 5e-3, "halve_every": 80, "critic_learning_rate": 5e-3},
+            "iterations": 80,
+            "actor": {"hidden": (64, 64), "activation": "elu", "squash": "tanh"},
+            "shac": {
+                "horizon": 40,
+                "discount": 0.98,
+                "learning_rate": 5e-3,
+                "halve_every": 30,
+                "critic_learning_rate": 5e-3,
+                "critic_epochs": 4,
+            },
         },
         "ppo": {
             "num_envs": 64,
@@ -86,6 +97,7 @@ class Seek(SafeControl):
         "hyperbolic_ray_mask": lambda task: RayMask(task.safe_actions(), "hyperbolic"),
     }
     settled = 0.20  # m
+    near_m = 1.0  # of goal and ball, in the observation
     radius_m = (0.5, 2.0)
     start_m, goal_m = (0.1, 3.0), (0.5, 3.0)  # from the ball's surface
     aside_rad = 0.5  # of the goal from straight behind the ball, at most
@@ -115,7 +127,9 @@ class Seek(SafeControl):
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""
         position = sensors[POSITION]
-        return torch.cat([command[GOAL] - position, sensors[OBSTACLE] - position, self.gap(sensors)], dim=1), memory.task
+        goal, ball, gap = command[GOAL] - position, sensors[OBSTACLE] - position, self.gap(sensors)
+        away = -ball / length(ball).unsqueeze(1) * (self.near_m - gap).clamp(min=0.0)
+        return torch.cat([shorten(goal, self.near_m), ball, away, gap], dim=1), memory.task
 
     def begin(self, suite: SafeSuite, draw: Draw) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """The ball anywhere in a square, the start anywhere around it, the goal behind it."""

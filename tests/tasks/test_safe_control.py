@@ -74,12 +74,13 @@ def test_observations_say_what_their_names_say() -> None:
     seen, _ = SwingUp().observe({"joint_position": torch.tensor([[0.3]]), "joint_velocity": torch.tensor([[2.0]])}, {}, nothing)
     torch.testing.assert_close(seen, torch.tensor([[math.sin(0.3), math.cos(0.3), 2.0]]))
     sensors = {
-        "position_base_in_world": torch.tensor([[1.0, 2.0]]),
-        "obstacle_position_in_world": torch.tensor([[4.0, 6.0]]),
-        "obstacle_radius": torch.tensor([[1.5]]),
+        "position_base_in_world": torch.tensor([[1.0, 2.0], [1.0, 2.0]]),
+        "obstacle_position_in_world": torch.tensor([[4.0, 6.0], [4.0, 6.0]]),
+        "obstacle_radius": torch.tensor([[1.5], [4.5]]),
     }
-    seen, _ = Seek().observe(sensors, {"goal_position_in_world": torch.tensor([[0.0, 5.0]])}, nothing)
-    torch.testing.assert_close(seen, torch.tensor([[-1.0, 3.0, 3.0, 4.0, 3.5]]))
+    seen, _ = Seek().observe(sensors, {"goal_position_in_world": torch.tensor([[-2.0, 6.0], [1.2, 1.9]])}, nothing)
+    far, close = [-0.6, 0.8, 3.0, 4.0, 0.0, 0.0, 3.5], [0.2, -0.1, 3.0, 4.0, -0.3, -0.4, 0.5]
+    torch.testing.assert_close(seen, torch.tensor([far, close]))
 
 
 def test_episodes_begin_where_they_are_safe(task: SafeControl) -> None:

@@ -1,12 +1,13 @@
-"""What a safeguard costs and how exact it is; ``python -m benchmarks.safeguards [--venv DIR] [--json FILE]``.
+"""What a safeguard costs and how exact it is; ``python -m benchmarks.safeguards [PART …] [--venv DIR] [--json FILE]``.
 
     layer    forward and backward of 1024 projections onto 20 faces, two actions, beside cvxpylayers with Clarabel (`make peers
              PEERS=cvxpylayers`) on the same problems, one thread each; without its environment that row is left out, with a word
     graph    time added to a policy's step in ONNX Runtime, batch 1, against a graph that hands the action through
-    learning wall time of a window of SHAC through each safeguard over that of one without, in turns, on the published tasks
+    learning processor time of a window of SHAC through each safeguard over that of one without, in turns, on the published tasks
     exact    float32 and ONNX Runtime against float64, and how many of float32's actions float64 calls unsafe
 
-The sets of the last two are random polytopes around the planar quadrotor's hover, not certified ones: neither figure depends on that.
+Without parts: all of them; the file keeps what is not measured again. The sets of graph and exact are random polytopes around the planar
+quadrotor's hover, not certified ones: neither figure depends on that.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ from training.onnx_graph import graph_of
 
 BATCH, FACES, ROUNDS = 1024, 20, 15
 STEPS, STATES = 5000, 100_000
-TASKS, WINDOWS = ("pendulum", "planar_quadrotor", "seeker"), 40
+TASKS, WINDOWS = ("pendulum", "planar_quadrotor", "seeker"), 15
 GUARDS: dict[str, Callable[[ActionSet], Safeguard]] = {
     "ray mask, linear": RayMask,
     "ray mask, hyperbolic": lambda actions: RayMask(actions, "hyperbolic"),
@@ -179,7 +180,10 @@ def exact() -> dict[str, dict[str, float]]:
 
 
 def learning() -> dict[str, dict[str, float]]:
-    """By task and safeguard: its window's time over that of no safeguard, the median over `WINDOWS` turns; two seeds side by side."""
+    """By task and safeguard: processor time of a window over that of one without, the median of `WINDOWS` turns; two seeds side by side.
+
+    Processor time, for other work on the machine would be most of the difference.
+    """
     found = {}
     for task in TASKS:
         names = ("none", "ray_mask", "hyperbolic_ray_mask", "projection")
@@ -188,28 +192,39 @@ def learning() -> dict[str, dict[str, float]]:
         times: dict[str, list[float]] = {name: [] for name in names}
         for turn in range(1 + WINDOWS):  # the first compiles
             for name, batch in batches.items():
-                begin = time.perf_counter()
+                begin = time.process_time()
                 batch.iterate()
                 if turn:
-                    times[name].append(time.perf_counter() - begin)
+                    times[name].append(time.process_time() - begin)
         ratios = {name: np.array(times[name]) / np.array(times["none"]) for name in names[1:]}
         found[task] = {name: float(np.median(ratio)) for name, ratio in ratios.items()}
     return found
 
 
+PARTS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "layer": layer,
+    "graph": lambda _: graph(),
+    "learning": lambda _: learning(),
+    "exact": lambda _: exact(),
+}
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of {', '.join(PARTS)} (default: all)")
     parser.add_argument("--venv", type=Path, default=Path(".venv-peers"), help="where make peers puts environments")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if wrong := set(arguments.parts) - set(PARTS):
+        parser.error(f"there is no part {', '.join(sorted(wrong))}; there are: {', '.join(PARTS)}")
     torch.set_num_threads(1)
-    versions = {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}
-    results = {"versions": versions, "layer": layer(arguments.venv), "graph": graph(), "learning": learning(), "exact": exact()}
-    text = json.dumps(results, indent=2)
-    print(text)
+    old = json.loads(arguments.json.read_text()) if arguments.json and arguments.json.exists() else {}
+    results: dict[str, Any] = {"versions": {"torch": torch.__version__, "onnxruntime": onnxruntime.__version__}}
+    results |= {part: PARTS[part](arguments.venv) for part in arguments.parts or PARTS}
+    print(json.dumps(results, indent=2))
     if arguments.json:
-        arguments.json.write_text(text + "\n")
+        arguments.json.write_text(json.dumps(old | results, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -71,7 +71,7 @@ class PolytopeSafeguard(Safeguard):
         dtype, state, asking = action.dtype, state.double(), action.double()
         safe = self.actions(state)
         slack = safe.slack(safe.centre)
-        holds = (slack + safe.margin >= 0.0).to(state.dtype).amin(1, keepdim=True)
+        holds = ((slack + safe.margin).amin(1, keepdim=True) >= 0.0).to(state.dtype)
         room = Room(safe.normals, (slack - safe.margin).clamp(min=0.0), safe.centre - self.actions.lower, self.actions.upper - safe.centre)
         within = self.actions.clamp(asking)
         wanted = within - safe.centre

@@ -82,8 +82,8 @@ def test_a_mistake_is_told_in_one_line(words, told, policy, capsys):
 
 
 def test_another_measurement_refuses_what_is_only_ours(capsys):
-    assert main(["bench", "sim", "policy.onnx", "--episodes", "3"]) == 2
-    assert "tether bench sim does not take policy, --episodes" in capsys.readouterr().err
+    assert main(["bench", "sim", "--points", "3", "--verify"]) == 2
+    assert "tether bench sim does not take --points, --verify" in capsys.readouterr().err
 
 
 def test_without_the_extra_it_says_what_to_install(policy, capsys, monkeypatch):

@@ -17,7 +17,7 @@ from deploy.runtime import State
 from robots.crazyflie import crazyflie
 from robots.errors import TetherError
 from tasks.track import Track
-from tests.ros2_ws.helpers import POLICIES, POLICY
+from tests.ros2_ws.helpers import POLICIES, POLICY, undisturbed
 from tether_bringup.flight import ROOM, ROOM_GOALS, START, fly
 from tether_bringup.mission import robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
@@ -34,7 +34,7 @@ UNHURRIED = {"guards.missed_in_row": 1000, "guards.missed_fraction": 1.0, "guard
 
 def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(domain: None, tmp_path: Path) -> None:
     log = tmp_path / "flight.mcap"
-    result = fly(POLICY, log, seconds=6.0, goals=[(0.0, 0.0, 1.5), (0.5, 0.0, 1.5)], options=UNHURRIED)
+    result = undisturbed(lambda: fly(POLICY, log, seconds=6.0, goals=[(0.0, 0.0, 1.5), (0.5, 0.0, 1.5)], options=UNHURRIED))
     assert result["distances_m"][-1] < 0.25
     assert result["modes"] == ["held", "commanded", "failsafe", "resting"]
     recorded = read_log(log)
@@ -51,7 +51,7 @@ def test_a_flight_in_three_processes_reaches_its_goals_lands_and_is_recorded(dom
 
 def test_a_figure_eight_is_streamed_and_followed(domain: None, tmp_path: Path) -> None:
     policy = export_law(GeometricTrack(Track()), tmp_path / "track.onnx", provenance={"command": "a test"})
-    result = fly(policy, tmp_path / "flight.mcap", seconds=8.0, options=UNHURRIED, eight=True)
+    result = undisturbed(lambda: fly(policy, tmp_path / "flight.mcap", seconds=8.0, options=UNHURRIED, eight=True))
     assert result["distances_m"][0] < 0.25
     recorded = read_log(tmp_path / "flight.mcap")
     goal = recorded.block("command.goal_position_in_world")[recorded.columns["state"] == State.POLICY]
@@ -62,7 +62,8 @@ def test_a_figure_eight_is_streamed_and_followed(domain: None, tmp_path: Path) -
 def test_a_policy_that_senses_obstacles_flies_around_them(domain: None, tmp_path: Path) -> None:
     """There and back through the middle of a pillar, if it were not for what it is told."""
     log = tmp_path / "flight.mcap"
-    result = fly(POLICIES / "room_beeline.onnx", log, seconds=20.0, goals=ROOM_GOALS, options=UNHURRIED, world=ROOM)
+    beeline = POLICIES / "room_beeline.onnx"
+    result = undisturbed(lambda: fly(beeline, log, seconds=20.0, goals=ROOM_GOALS, options=UNHURRIED, world=ROOM))
     assert max(result["distances_m"]) < 0.2
     recorded = read_log(log)
     flown = recorded.columns["state"] == State.POLICY

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from deploy.record import read_log
 from deploy.replay.replay import replay
 from deploy.runtime import State
 from robots.errors import TetherError
-from tests.ros2_ws.helpers import GO2
+from tests.ros2_ws.helpers import ATTEMPTS, GO2, undisturbed
 from tests.ros2_ws.test_flight import UNHURRIED
 from tether_bringup.mission import robot_parameters
 from tether_bringup.processes import Process, parameters
@@ -25,17 +24,6 @@ from tether_bringup.walk import judge, walk
 from tether_bringup.witness import Witness
 from tether_ros.walk_operator import WalkOperator
 from tether_sim.modes import SILENCE_PERIODS
-
-
-def undisturbed(mission: Callable[[], dict[str, Any]], attempts: int = 3) -> dict[str, Any]:
-    """What ``mission`` gives; a robot that took over, because a busy machine was silent for 100 ms, did right, and may try again."""
-    for _ in range(attempts - 1):
-        try:
-            return mission()
-        except TetherError as error:
-            if "is the machine too busy?" not in str(error):
-                raise
-    return mission()
 
 
 def test_a_walk_stands_up_follows_lies_down_and_passes_while_a_changed_log_does_not(domain: None, tmp_path: Path) -> None:
@@ -75,6 +63,11 @@ def test_a_walk_that_is_none_is_an_error(change: dict[str, Any], reason: str) ->
 
 
 def test_a_policy_node_that_is_killed_leaves_the_robot_giving_way_within_five_periods(domain: None) -> None:
+    assert any(killed_while_standing() for _ in range(ATTEMPTS)), "the robot never stood by the policy's commands"
+
+
+def killed_while_standing() -> bool:
+    """Kill the node and see what the robot does; false where it had taken over before, on a machine too busy to answer for 100 ms."""
     options = parameters(robot_parameters(Policy.load(GO2)) | {"start": "standing"})
     with (
         Process("tether_sim.simulated_robot", options) as robot,
@@ -83,10 +76,12 @@ def test_a_policy_node_that_is_killed_leaves_the_robot_giving_way_within_five_pe
     ):
         witness = Witness(operator.node)
         operator.engage()
-        assert witness.mode == "commanded"
+        if witness.mode != "commanded":
+            return False
         pilot.send(signal.SIGKILL)
         operator.wait(lambda: witness.mode == "failsafe", 30.0, "the failsafe")
         assert int(witness.events[-1]["silent_periods"]) <= SILENCE_PERIODS
         assert witness.events[-1]["reason"] == "no command for 5 control periods"
         operator.lost()
         operator.wait(lambda: witness.mode == "resting", 30.0, "rest")
+        return True

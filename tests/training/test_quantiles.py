@@ -9,6 +9,8 @@ from torch import Tensor
 from training.quantiles import coverage_error, midpoints, quantile_loss, sample_replacement, transform_histogram, utility
 from training.risk_measures import risk_value, weights
 
+WALKS = 32
+
 
 def generator(seed: int = 0) -> torch.Generator:
     return torch.Generator().manual_seed(seed)
@@ -45,15 +47,15 @@ def test_chain_with_a_known_distribution_is_learned() -> None:
     steps, count, gen = 10, 32, generator(4)
     logits = torch.zeros(steps, count, requires_grad=True)
     optimizer = torch.optim.Adam([logits], lr=0.05)
-    for iteration in range(1500):
-        optimizer.param_groups[0]["lr"] = 0.05 * 0.1 ** (iteration / 750)
-        rewards = torch.randint(2, (steps, 256), generator=gen).float() * 2.0 - 1.0
-        values = torch.cat([logits.detach().sort(-1).values, torch.zeros(1, count)]).unsqueeze(1).expand(-1, 256, -1)
-        done = torch.zeros(steps, 256, dtype=torch.bool)
+    for iteration in range(1200):
+        optimizer.param_groups[0]["lr"] = 0.05 * 0.1 ** (iteration / 500)
+        rewards = torch.randint(2, (steps, WALKS), generator=gen).float() * 2.0 - 1.0
+        values = torch.cat([logits.detach().sort(-1).values, torch.zeros(1, count)]).unsqueeze(1).expand(-1, WALKS, -1)
+        done = torch.zeros(steps, WALKS, dtype=torch.bool)
         done[-1] = True
-        replaced = torch.rand(steps, 256, count, generator=gen) < 0.9
-        targets = sample_replacement(rewards, values, done, torch.zeros(steps, 256, count), replaced, 1.0)
-        loss = quantile_loss(logits, targets.transpose(0, 1).permute(1, 0, 2).flatten(1), 0.01 * steps).sum()
+        replaced = torch.rand(steps, WALKS, count, generator=gen) < 0.9
+        targets = sample_replacement(rewards, values, done, torch.zeros(steps, WALKS, count), replaced, 1.0)
+        loss = quantile_loss(logits, targets.flatten(1), 0.01 * steps).sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from benchmarks import adversaries_report
+from benchmarks import adversaries_report, seeded
 from cli.config import override
 from cli.main import write_json
 from robots.errors import TetherError
@@ -173,14 +173,8 @@ def arguments() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("python -m benchmarks.adversaries", description="Adversaries in training against randomisation alone.")
     parser.add_argument("--tasks", nargs="+", default=list(TASKS), choices=list(TASKS), metavar="NAME", help="default: all")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS), metavar="NAME", help="default: all")
-    parser.add_argument("--seeds", type=int, default=5, metavar="N", help="side by side (default 5)")
-    parser.add_argument("--first-seed", type=int, default=10, metavar="S", help="the others follow it (default 10)")
-    parser.add_argument("--episodes", type=int, default=4, metavar="N", help="in every cell of the grid (default 4)")
+    seeded.arguments(parser, RESULTS, episodes=4, of="in every cell of the grid", seeds=5, first_seed=10, each="a task and variant")
     parser.add_argument("--fresh", type=int, default=100, metavar="N", help="in the worst cells (default 100)")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for one JSON file a task and variant")
-    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--read", action="store_true", help="measure nothing: print what is in the output directory")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the tasks' presets")
     return parser
 
 

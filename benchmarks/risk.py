@@ -21,6 +21,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks import seeded
 from benchmarks.training_report import interquartile_interval, interquartile_mean
 from cli.config import override
 from cli.main import write_json
@@ -96,6 +97,7 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         covered.append(metrics["coverage_error"] or 0.0)
         if batch.iteration % 20 == 0:
             print(f"{variant}: {batch.iteration} of {config.iterations} iterations, return {metrics['return']}", flush=True)
+    level = 1.0 if config.risk.command else 0.0
     found: dict[str, Any] = {
         "variant": variant,
         "seeds": seeds,
@@ -105,12 +107,11 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         "load_average_at_start": load,
         "coverage_error": float(np.mean(covered[-10:])),
         "episodes": options.episodes,
-        "suites": {suite: fly(batch.law, config, suite, options.episodes, 0.0) for suite in make_task(config).suites},
+        "suites": {suite: fly(batch.law, config, suite, options.episodes, level) for suite in make_task(config).suites},
     }
     if config.risk.command:
         found["levels"] = {str(level): fly(batch.law, config, "unseen", options.episodes, level) for level in LEVELS}
         found["levels_full"] = {str(level): fly(batch.law, config, "full", options.episodes, level) for level in LEVELS}
-        found["suites"] = {suite: fly(batch.law, config, suite, options.episodes, 1.0) for suite in make_task(config).suites}
     return found
 
 
@@ -152,14 +153,8 @@ def main() -> None:
     """Measure what is not there yet, and print all."""
     parser = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help="default: all")
-    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="side by side (default 10)")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the others follow it (default 0)")
-    parser.add_argument("--episodes", type=int, default=200, metavar="N", help="of every suite, a seed (default 200)")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for one JSON file a variant")
-    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--read", action="store_true", help="measure nothing: print what is in the output directory")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the task's preset")
-    options = parser.parse_args()
+    seeded.arguments(parser, RESULTS, episodes=200, of="of every suite, a seed")
+    options = parser.parse_intermixed_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for variant in options.variants:
         file = file_of(options.output, variant)

@@ -23,7 +23,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks import safe_learning_report
+from benchmarks import safe_learning_report, seeded
 from cli.config import override
 from cli.main import write_json
 from robots.errors import TetherError
@@ -180,14 +180,8 @@ def arguments() -> argparse.ArgumentParser:
     parser.add_argument(
         "--variants", nargs="+", choices=list(VARIANTS), metavar="NAME", help=f"of {', '.join(VARIANTS)} (default: the algorithm's)"
     )
-    parser.add_argument("--seeds", type=int, default=10, metavar="N", help="side by side (default 10)")
-    parser.add_argument("--first-seed", type=int, default=0, metavar="S", help="the others follow it (default 0)")
-    parser.add_argument("--episodes", type=int, default=50, metavar="N", help="of every evaluation, a seed (default 50)")
-    parser.add_argument("--output", type=Path, default=RESULTS, metavar="DIR", help="for one JSON file a variant")
+    seeded.arguments(parser, RESULTS, episodes=50, of="of every evaluation, a seed")
     parser.add_argument("--plots", type=Path, metavar="DIR", help="draw one picture a task there")
-    parser.add_argument("--again", action="store_true", help="measure what is there already, too")
-    parser.add_argument("--read", action="store_true", help="measure nothing: print, and draw, what is in the output directory")
-    parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="of the tasks' presets")
     return parser
 
 

@@ -40,7 +40,7 @@ Without `at_goal` learning stalls on the steady offset; without the 2 m, the few
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,6 +50,25 @@ from tasks.quadrotor_flight import GOAL, GOAL_COMMAND, ORIENTATION, POSITION, RA
 from tasks.rotation import rotation_matrix, to_body
 from tasks.task import Memory, Signals, Transition
 from tasks.vectors import length, shorten
+
+
+class Worth(NamedTuple):
+    """Weights of the reward, per second but for ``crash``; see the module's docstring.
+
+    Attributes:
+        reach_m: beyond it distance costs no more.
+        width_m: of ``at_goal``.
+    """
+
+    alive: float = 40.0
+    distance: float = 20.0
+    reach_m: float = 2.0
+    at_goal: float = 30.0
+    width_m: float = 0.2
+    speed: float = 2.0
+    rotation: float = 0.4
+    smoothness: float = 0.4
+    crash: float = 20.0
 
 
 class Hover(QuadrotorFlight):
@@ -104,6 +123,7 @@ class Hover(QuadrotorFlight):
         },
     }
 
+    worth: ClassVar = Worth()
     success_m = 0.10
     success_s = 1.0
     judged_part = "the last second"
@@ -123,17 +143,17 @@ class Hover(QuadrotorFlight):
 
     def rewards(self, transition: Transition) -> dict[str, Tensor]:
         """See the module's docstring."""
-        period = 1.0 / self.rate_hz
+        period, worth = 1.0 / self.rate_hz, self.worth
         distance = self.tracking_error(transition.state, transition.command)
         change = self.scaled(transition.actuation) - self.scaled(transition.previous_actuation)
         return {
-            "alive": torch.full_like(distance, 40.0 * period),
-            "distance": -20.0 * period * distance.clamp(max=2.0),
-            "at_goal": 30.0 * period * torch.exp(-distance / 0.2),
-            "speed": -2.0 * period * length(transition.state[VELOCITY]),
-            "rotation": -0.4 * period * length(transition.state[RATES]),
-            "smoothness": -0.4 * period * change.square().sum(1),
-            "crash": -20.0 * self.terminated(transition),
+            "alive": torch.full_like(distance, worth.alive * period),
+            "distance": -worth.distance * period * distance.clamp(max=worth.reach_m),
+            "at_goal": worth.at_goal * period * torch.exp(-distance / worth.width_m),
+            "speed": -worth.speed * period * length(transition.state[VELOCITY]),
+            "rotation": -worth.rotation * period * length(transition.state[RATES]),
+            "smoothness": -worth.smoothness * period * change.square().sum(1),
+            "crash": -worth.crash * self.terminated(transition),
         }
 
     def judged(self, tracking_errors: Tensor) -> Tensor:

@@ -41,11 +41,10 @@ import torch
 from torch import Tensor
 
 from tasks.flight_suite import FlightSuite
-from tasks.hover import Hover
+from tasks.hover import Hover, Worth
 from tasks.hover_suites import FULL as HOVER_FULL
-from tasks.quadrotor_flight import GOAL, POSITION, RATES, VELOCITY
+from tasks.quadrotor_flight import GOAL, POSITION
 from tasks.task import Memory, Signals, Start, Transition
-from tasks.vectors import length
 
 HIGH_M = 15.0
 
@@ -97,6 +96,7 @@ class Skim(Hover):
         },
     }
 
+    worth: ClassVar = Worth(3.0, 0.5, 4.0, 10.0, 0.4, speed=0.2, rotation=0.05, smoothness=0.05, crash=5.0)
     goal_height_m = 0.15
     success_m = 2.0
     success_s = 3.0
@@ -116,21 +116,6 @@ class Skim(Hover):
         above[:, 2] = HIGH_M * (torch.rand(num_envs, generator=generator, device=generator.device) < suite.high)
         low = torch.cat([start.command[GOAL][:, :2], torch.full_like(above[:, :1], self.goal_height_m)], dim=1)
         return start._replace(state={**start.state, POSITION: start.state[POSITION] + above}, command={GOAL: low + above})
-
-    def rewards(self, transition: Transition) -> dict[str, Tensor]:
-        """See the module's docstring."""
-        period = 1.0 / self.rate_hz
-        distance = self.tracking_error(transition.state, transition.command)
-        change = self.scaled(transition.actuation) - self.scaled(transition.previous_actuation)
-        return {
-            "alive": torch.full_like(distance, 3.0 * period),
-            "distance": -0.5 * period * distance.clamp(max=4.0),
-            "at_goal": 10.0 * period * torch.exp(-distance / 0.4),
-            "speed": -0.2 * period * length(transition.state[VELOCITY]),
-            "rotation": -0.05 * period * length(transition.state[RATES]),
-            "smoothness": -0.05 * period * change.square().sum(1),
-            "crash": -5.0 * self.terminated(transition),
-        }
 
     def measures(self, transition: Transition) -> dict[str, Tensor]:
         """Height above ground."""

@@ -24,7 +24,7 @@ from training.ppo import PPO, Batch, PPOConfig, Rollout, advantages
 from training.quantiles import coverage_error, sample_replacement, thinned, utility
 from training.risk import RiskConfig
 from training.risk_measures import risk_value
-from training.two_heads import TwoHeads, both
+from training.two_heads import TwoHeads, two_heads
 
 
 class RiskPPO(PPO):
@@ -54,24 +54,23 @@ class RiskPPO(PPO):
 
     def make_critic(self, size: int) -> TwoHeads:
         """Two networks."""
-        shape = (self.config.critic_hidden, self.values, self.config.critic_activation)
-        return TwoHeads(size, len(self.law.task.observation_names), *shape, self.law.streams).to(self.device)
+        return two_heads(size, self.law, self.config, self.values)
 
     def value(self, critic_observation: Tensor) -> Tensor:
         """Quantiles ``[…, N]`` given everything, sorted, in the units of the reward."""
-        return self.both(critic_observation)[0]
+        return self.critic.returns(self.critic_normalizer(critic_observation), self.return_normalizer, informed=True)
 
-    def both(self, critic_observation: Tensor) -> tuple[Tensor, Tensor]:
-        """Sorted quantiles given everything, and given what the actor sees."""
-        return both(self.critic, self.critic_normalizer(critic_observation), self.return_normalizer)
+    def blind_value(self, critic_observation: Tensor) -> Tensor:
+        """The same given what the actor sees."""
+        return self.critic.returns(self.critic_normalizer(critic_observation), self.return_normalizer, informed=False)
 
     def estimate(self, rollout: Rollout, values: Tensor) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""
         horizon, num_envs = rollout.rewards.shape
         replaced = self.generator.uniform(horizon, num_envs, self.values) < self.trace
         samples = sample_replacement(rollout.rewards, values, rollout.done, rollout.finals, replaced, self.config.discount)
-        informed, blind = self.both(rollout.critic_observations)
-        judge = blind if self.risk.blind else informed
+        blind = self.blind_value(rollout.critic_observations)
+        judge = blind if self.risk.blind else values
         self.miscalibrated = coverage_error(blind[:-1], samples[..., self.iteration % self.values]).item()
         weight = self.risk.weights(self.iteration, rollout.critic_observations[..., self.critic.seen - 1])
         if self.risk.advantage == "distorted":

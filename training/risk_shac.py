@@ -23,7 +23,7 @@ from training.quantiles import coverage_error, sample_replacement, thinned, util
 from training.risk import RiskConfig
 from training.risk_measures import risk_value
 from training.shac import SHAC, SHACConfig, Window
-from training.two_heads import TwoHeads, both, last_layers
+from training.two_heads import TwoHeads, two_heads
 
 
 class RiskSHAC(SHAC):
@@ -44,24 +44,23 @@ class RiskSHAC(SHAC):
         self.risk, self.values = risk, risk.quantiles
         self.trace = config.trace if risk.trace < 0 else risk.trace
         super().__init__(law, environment, config, seed)
+        self.miscalibrated = 0.0
 
     def make_critic(self, size: int) -> TwoHeads:
         """Two networks."""
-        shape = (self.config.critic_hidden, self.values, self.config.critic_activation)
-        return TwoHeads(size, len(self.law.task.observation_names), *shape, self.law.streams).to(self.device)
+        return two_heads(size, self.law, self.config, self.values)
 
     def value(self, critic_observations: Tensor) -> Tensor:
         """Quantiles θ' ``[…, N]`` given everything, sorted, in the units of the reward."""
-        return self.both(critic_observations)[0]
+        return self.target.returns(self.critic_normalizer(critic_observations), self.return_normalizer, informed=True)
 
-    def both(self, critic_observations: Tensor) -> tuple[Tensor, Tensor]:
-        """Sorted quantiles given everything, and given what the actor sees."""
-        return both(self.target, self.critic_normalizer(critic_observations), self.return_normalizer)
+    def blind_value(self, critic_observations: Tensor) -> Tensor:
+        """The same given what the actor sees."""
+        return self.target.returns(self.critic_normalizer(critic_observations), self.return_normalizer, informed=False)
 
     def judge(self, critic_observations: Tensor) -> Tensor:
         """The quantiles that the measure sees."""
-        informed, blind = self.both(critic_observations)
-        return blind if self.risk.blind else informed
+        return self.blind_value(critic_observations) if self.risk.blind else self.value(critic_observations)
 
     def weights(self, critic_observations: Tensor) -> Tensor:
         """Of the quantiles, in these states."""
@@ -87,19 +86,18 @@ class RiskSHAC(SHAC):
         horizon, num_envs = window.rewards.shape
         replaced = self.generator.uniform(horizon, num_envs, self.values) < self.trace
         done = window.terminated | window.truncated
-        return sample_replacement(window.rewards.detach(), values, done, final, replaced, self.config.discount)
+        samples = sample_replacement(window.rewards.detach(), values, done, final, replaced, self.config.discount)
+        blind, sample = self.blind_value(window.critic_observations.detach())[:-1], samples[..., self.iteration % self.values]
+        self.miscalibrated = coverage_error(blind[window.running], sample[window.running]).item()
+        return samples
 
     def fit(self, window: Window) -> dict[str, float]:
         """As `SHAC.fit`; ``coverage_error`` is that of the blind quantiles before they have seen this window."""
-        with torch.no_grad():
-            informed, blind = self.both(window.critic_observations.detach())
-            sample = self.targets(window, informed)[..., self.iteration % self.values]
-            found = coverage_error(blind[:-1][window.running], sample[window.running]).item()
-        return super().fit(window) | {"coverage_error": found}
+        return super().fit(window) | {"coverage_error": self.miscalibrated}
 
     def last_layers(self) -> list[nn.Module]:
         """Of all critics."""
-        return [layer for heads in (self.critic, self.target) for layer in last_layers(heads)]
+        return [layer for heads in (self.critic, self.target) for layer in heads.last_layers()]
 
     def value_errors(self, inputs: Tensor, wanted: Tensor) -> Tensor:
         """Quantile losses ``[replicas, rows]``."""

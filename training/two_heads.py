@@ -8,10 +8,13 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from training.learned_law import LearnedLaw
 from training.normalizer import RunningNormalizer
 from training.perceptron import perceptron
+from training.ppo import PPOConfig
 from training.quantiles import quantile_loss
 from training.replicas import Streams
+from training.shac import SHACConfig
 
 
 class TwoHeads(nn.Module):
@@ -40,13 +43,18 @@ class TwoHeads(nn.Module):
         informed, blind = (quantile_loss(head, targets, kappa) for head in self(x))
         return informed + blind
 
+    def returns(self, x: Tensor, normalizer: RunningNormalizer, *, informed: bool) -> Tensor:
+        """Sorted quantiles ``[…, N]`` of one of them, in the units that ``normalizer`` normalises."""
+        found = self.informed(x) if informed else self.blind(x[..., : self.seen])
+        return normalizer.inverse(found.sort(dim=-1).values)
 
-def both(heads: TwoHeads, x: Tensor, returns: RunningNormalizer) -> tuple[Tensor, Tensor]:
-    """Sorted quantiles ``[…, N]`` of both, in the units that ``returns`` normalises."""
-    informed, blind = (returns.inverse(head.sort(dim=-1).values) for head in heads(x))
-    return informed, blind
+    def last_layers(self) -> list[nn.Module]:
+        """Of both."""
+        return [self.informed[-1], self.blind[-1]]
 
 
-def last_layers(heads: TwoHeads) -> list[nn.Module]:
-    """Of both."""
-    return [heads.informed[-1], heads.blind[-1]]
+def two_heads(size: int, law: LearnedLaw, config: PPOConfig | SHACConfig, count: int) -> TwoHeads:
+    """Critics of ``count`` quantiles for ``law``, of the shape that ``config`` gives, which are shown ``size`` numbers."""
+    seen = len(law.task.observation_names)
+    critics = TwoHeads(size, seen, config.critic_hidden, count, config.critic_activation, law.streams)
+    return critics.to(law.normalizer.mean.device)

@@ -164,8 +164,8 @@ def test_quantiles_are_calibrated_on_episodes_that_nobody_learned_from() -> None
         found.environment.reset()
         found.memory = torch.zeros_like(found.memory)
         rollout = found.collect()
-        follows = found.both(rollout.critic_observations[-1])[0]  # time runs out, and is bootstrapped
-        quantiles.append(found.both(rollout.critic_observations[0])[1])
+        follows = found.value(rollout.critic_observations[-1])  # time runs out, and is bootstrapped
+        quantiles.append(found.blind_value(rollout.critic_observations[0]))
         drawn = follows.gather(1, torch.randint(16, (28, 1), generator=numbers)).squeeze(1)
         returns.append((discounts.unsqueeze(1) * rollout.rewards).sum(0) + 0.8**6 * drawn)
     shares = transform_histogram(torch.cat(quantiles), torch.cat(returns), 4)

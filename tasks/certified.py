@@ -30,7 +30,7 @@ class CertifiedTask(SafeControl, abc.ABC):
 
     set_name: ClassVar[str]
     safeguards: ClassVar = {
-        "projection": lambda task: Projection(certified_actions(task.set_name), edges=3),
+        "projection": lambda task: Projection(certified_actions(task.set_name), edges=2),
         "ray_mask": lambda task: RayMask(certified_actions(task.set_name)),
         "hyperbolic_ray_mask": lambda task: RayMask(certified_actions(task.set_name), "hyperbolic"),
     }

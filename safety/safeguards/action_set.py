@@ -90,20 +90,23 @@ class CertifiedActions(ActionSet):
 
     Rows are scaled to h − H x0 = 1: slack is 1 at x0 and 0 at the boundary, whatever the state's units.
 
-    Rounding: a row of b − A u is at most 2k + dim + r + 8 roundings deep in the state's dtype (the products with B, H and u, the
-    r = ``model.roundings`` of f0 and B and the sums around them). In the stored one H and h are rounded, and the action will be. So the
-    error is at most ``margin``, `rounding` times 1 + |H| (|E| 1 + magnitude(x) + |x0| + |B| ū), where ū adds |u0| + |K| |x − x0| to the
-    largest |u| (Higham 2002, eq. 3.5; ε is twice the unit roundoff). An action whose computed slack is ≥ ``margin`` is safe in exact
-    arithmetic. c(x) is safe to within ``margin`` by the certificate alone, and strictly if the certificate left a slack of twice that.
+    The model is linear in features ψ(x), so that (b, A) = R (1, ψ) with constant R, products of H with the model's terms made in float64.
+
+    Rounding: a row of b − A u is at most p + 2k + r + 8 roundings deep in the state's dtype (the sums over p features and k actions and the
+    r = ``model.roundings`` of ψ). In the stored one R is rounded, and the action will be. So the error is at most ``margin``, `rounding`
+    times 1 + |H| (|E| 1 + |x0| + |M₀| (1, |ψ|) + |B| ū), where ū adds |u0| + |K| (|x| + |x0|) to the largest |u| and curved features are at
+    their ``model.bounds`` (Higham 2002, eq. 3.5; ε is twice the unit roundoff): linear in |x|. An action whose computed slack is ≥
+    ``margin`` is safe in exact arithmetic. c(x) is safe to within ``margin`` by the certificate alone, and strictly if the certificate left
+    a slack of twice that.
 
     Args:
-        model: f0 and B.
+        model: f0 and B; B must not have the state itself in it, only curved features.
         faces, offsets: H ``[m, dim]``, h ``[m]``.
         disturbance: E, generators ``[dim, q]``, or the half-widths ``[dim]`` of a box, which is E = diag.
         lower, upper: the input box ``[k]``.
         gain: K ``[k, dim]``.
         centre_state, centre_action: x0 ``[dim]``, inside X, and u0 ``[k]``; zero by default.
-        dtype: of the stored tensors; scaling is done in float64 before.
+        dtype: of the stored tensors; they are made in float64 before.
     """
 
     def __init__(
@@ -135,29 +138,63 @@ class CertifiedActions(ActionSet):
         if not bool((room > 0.0).all()):
             raise TetherError(f"centre_state lies outside face {int(room.argmin())} of the set; give a state inside")
         h_rows = h_rows / room.unsqueeze(1)
+        rows = _rows(model, h_rows, noise, x0)
+        sizes = _sizes(model, h_rows.abs(), noise.abs().sum(1) + x0.abs(), self._effort(feedback, x0, u0))
         self.faces: Tensor
-        self.reach: Tensor
-        self.reserve: Tensor
-        self.x0: Tensor
-        self.u0: Tensor
-        self.gain: Tensor
-        self.noise: Tensor
-        reach = h_rows.abs()
-        stored = {"faces": h_rows, "reach": reach, "reserve": 1.0 - (h_rows @ noise).abs().sum(1), "x0": x0, "u0": u0, "gain": feedback}
-        for name, tensor in {**stored, "noise": noise.abs().sum(1) + x0.abs()}.items():
+        self.rows: Tensor
+        self.sizes: Tensor
+        self.feedback: Tensor
+        stored = {"faces": h_rows, "rows": rows, "sizes": sizes, "feedback": torch.cat([(u0 - feedback @ x0).unsqueeze(1), feedback], 1)}
+        for name, tensor in stored.items():
             self.register_buffer(name, tensor.to(dtype))
 
+    def _effort(self, feedback: Tensor, x0: Tensor, u0: Tensor) -> Tensor:
+        """ū as coefficients of (1, |x|) ``[k, 1 + dim]``."""
+        largest = torch.maximum(self.lower.abs(), self.upper.abs()).double() + u0.abs() + feedback.abs() @ x0.abs()
+        return torch.cat([largest.unsqueeze(1), feedback.abs()], 1)
+
     def forward(self, state: Tensor) -> SafeActions:
-        """One batched product H [f0 − x0, B], and the margin."""
-        drift, matrix = self.model.drift(state), self.model.input_matrix(state)
-        mapped = self.faces.to(state.dtype) @ torch.cat([(drift - self.x0).unsqueeze(2), matrix], 2)
-        offset, gain = state - self.x0, self.gain.to(state.dtype)
-        centre = self.clamp(self.u0 + offset @ gain.mT)
-        effort = torch.maximum(self.lower.abs(), self.upper.abs()) + self.u0.abs() + offset.abs() @ gain.abs().mT
-        size = self.noise + self.model.magnitude(state) + product(matrix.abs(), effort)
-        depth = 2 * self.size + state.shape[1] + self.model.roundings + 8
-        margin = self.rounding(state, depth) * (1.0 + size @ self.reach.to(state.dtype).mT)
-        return SafeActions(mapped[:, :, 1:], self.reserve - mapped[:, :, 0], margin.detach(), centre, torch.ones_like(state[:, :1]))
+        """Three products with constant matrices: rows, their margin, and the centre."""
+        mapped = _linear(self.rows, self.model.features(state))
+        margin = self.rounding(state, self._depth) * _linear(self.sizes, state.abs())
+        centre = self.clamp(_linear(self.feedback, state))
+        faces = len(self.faces)
+        normals = mapped[:, faces:].view(-1, faces, self.size)
+        return SafeActions(normals, mapped[:, :faces], margin.detach(), centre, torch.ones_like(state[:, :1]))
+
+    @property
+    def _depth(self) -> int:
+        """Roundings of a row of b − A u."""
+        return self.rows.shape[1] - 1 + 2 * self.size + self.model.roundings + 8
+
+
+def _rows(model: ControlAffine, faces: Tensor, noise: Tensor, x0: Tensor) -> Tensor:
+    """R: b of every face, then A ``[m + m k, 1 + p]``."""
+    mapped = torch.einsum("mi,ijp->mjp", faces, model.terms)
+    bounds = -mapped[:, 0]
+    bounds[:, 0] += 1.0 + faces @ x0 - (faces @ noise).abs().sum(1)
+    return torch.cat([bounds, mapped[:, 1:].flatten(0, 1)])
+
+
+def _sizes(model: ControlAffine, reach: Tensor, known: Tensor, effort: Tensor) -> Tensor:
+    """What a margin is relative to, as coefficients of (1, |x|) ``[m, 1 + dim]``; ``reach`` is |H|, ``known`` |E| 1 + |x0|."""
+    terms, dim = model.terms.abs(), model.state_size
+    if bool((terms[:, 1:, 1 : 1 + dim] > 0.0).any()):
+        raise TetherError(f"{type(model).__name__}: B(x) has the state itself in it, which has no rounding margin; use curved terms")
+    curved = terms[:, :, 1 + dim :] @ terms.new_tensor(model.bounds)
+    constant = terms[:, :, 0] + curved
+    size = constant[:, 1:] @ effort
+    size[:, 0] += known + constant[:, 0]
+    size[:, 1:] += terms[:, 0, 1 : 1 + dim]
+    found = reach @ size
+    found[:, 0] += 1.0
+    return found
+
+
+def _linear(matrix: Tensor, values: Tensor) -> Tensor:
+    """M (1, values) ``[n, rows]``."""
+    matrix = matrix.to(values.dtype)
+    return matrix[:, 0] + values @ matrix[:, 1:].mT
 
 
 def _shaped(name: str, values: Any, *shape: int) -> Tensor:

@@ -77,7 +77,7 @@ class PolytopeSafeguard(Safeguard):
         wanted = within - safe.centre
         offset = holds * self.choose(room, wanted)
         chosen = safe.centre + offset
-        chosen = self.actions.clamp(nudged(chosen, self.actions.clamp(chosen)))
+        chosen = nudged(chosen, self.actions.clamp(chosen))
         if self.identity_inside:  # exactly: c + (a − c) is a only to rounding
             chosen = torch.where((offset == wanted).to(state.dtype).amin(1, keepdim=True) > 0.0, within, chosen)
         distance = safe.slack(chosen).amin(1, keepdim=True).to(dtype)
@@ -93,7 +93,7 @@ def reach(normals: Tensor, slack: Tensor, direction: Tensor) -> Tensor:
 
 def nudged(value: Tensor, rounded: Tensor) -> Tensor:
     """``rounded``, a correction of ``value`` by its rounding error, with the gradient of ``value``."""
-    return value + (rounded - value).detach()
+    return rounded.detach() + (value - value.detach()) if torch.is_grad_enabled() else rounded  # the bracket is zero, without rounding
 
 
 def pull_back(normals: Tensor, slack: Tensor, offset: Tensor) -> Tensor:

@@ -42,18 +42,15 @@ SEEKER_DT, SEEKER_PUSH, RADIUS = 0.1, 0.05, 1.0
 class DoubleIntegrators(SecondOrder):
     """``axes`` double integrators side by side, x = (positions, velocities)."""
 
+    roundings = 0
+
     def __init__(self, axes: int = 1) -> None:
-        super().__init__(DT)
-        self.state_size, self.action_size = 2 * axes, axes
+        accelerations = torch.zeros(axes, 1 + axes, 1 + 2 * axes)
+        accelerations[:, 1:, 0] = torch.eye(axes)
+        super().__init__(DT, accelerations)
 
-    def acceleration(self, state: Tensor) -> Tensor:
-        return torch.zeros_like(state[:, : self.action_size])
-
-    def acceleration_matrix(self, state: Tensor) -> Tensor:
-        return torch.eye(self.action_size, dtype=state.dtype).expand(state.shape[0], -1, -1)
-
-    def acceleration_magnitude(self, state: Tensor) -> Tensor:
-        return self.acceleration(state)
+    def curved(self, state: Tensor) -> tuple[Tensor, ...]:
+        return ()
 
 
 def certified(axes: int = 1, *, grow: float = 1.5, dtype: torch.dtype = torch.float64) -> CertifiedActions:

@@ -25,7 +25,8 @@ def exits(safeguard: Safeguard | None, plant: CertifiedActions, steps: int = STE
     states, count = states_in(plant, ENVS), 0
     for _ in range(steps):
         wanted = 2.0 * torch.rand(ENVS, k, generator=random, dtype=torch.float64) - 1.0
-        outward = (worst(plant, plant.model.drift(states)).unsqueeze(1) @ plant.model.input_matrix(states)).squeeze(1).sign()
+        drift, matrix = plant.model.affine(states)
+        outward = (worst(plant, drift).unsqueeze(1) @ matrix).squeeze(1).sign()
         wanted[::2] = outward[::2]
         action = wanted
         if safeguard is not None:

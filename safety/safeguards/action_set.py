@@ -83,7 +83,8 @@ class ActionSet(nn.Module, abc.ABC):
 
 
 class CertifiedActions(ActionSet):
-    """Inequality: H x⁺ ≤ h for every |w| ≤ 1.  Model: ``model`` with its disturbance E w in every step; the state is known.
+    """Inequality: H x⁺ ≤ h for every |w| ≤ 1.  Model: ``model`` with its disturbance E w in every step; the state is known, or it is an
+    estimate, and E w contains its error and what late actions add (`safety.sets.systems.System.disturbance_bound`).
 
     Guarantee: with X certified robustly invariant under c(x) = u0 + K (x − x0) with c(x) in the input box, c is safe in all of X, so the
     set is never empty there, and whoever takes only its members never leaves X.

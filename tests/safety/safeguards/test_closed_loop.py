@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from safety.safeguards import CertifiedActions, HalfSpaceProjection, Projection, RayMask, Safeguard
+from safety.safeguards.certified import certified_actions
+from safety.sets.synthesis import synthesise
 from tests.safety.safeguards.systems import DT, PUSH, SEEKER_DT, SEEKER_PUSH, certified, seeker, states_in
 
 ENVS, STEPS = 2000, 500
@@ -68,6 +71,29 @@ def test_nor_in_a_million_steps_of_the_projection_of_two():
 @pytest.mark.parametrize("axes", [1, 2])
 def test_without_a_safeguard_it_is(axes: int):
     assert exits(None, certified(axes), STEPS // 5) > ENVS
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("kind", [RayMask, Projection])
+def test_nor_by_estimates_under_a_late_motor_that_the_set_was_made_for(kind: type):
+    """Float32 safeguard, estimates at the corners of their error, random actions that push the pendulum out in half of the steps."""
+    safe_set = synthesise("pendulum", estimation_error=np.array([0.01, 0.05]), action_delay_s=0.001)
+    plant, guard, random = safe_set.dynamics, kind(certified_actions(safe_set)), np.random.default_rng(0)
+    way = random.normal(size=(ENVS, 2)) * plant.box
+    seen = 0.999 * way / (way @ (safe_set.H / safe_set.h[:, None]).T).max(1, keepdims=True)
+    x, before, changed = seen + random.choice((-1.0, 1.0), seen.shape) * safe_set.estimation_error, safe_set.centre(seen), 0.0
+    for step in range(STEPS // 2):
+        wanted = random.uniform(-1.0, 1.0, (ENVS, 1)) if step % 2 else np.sign(seen[:, 1:])
+        guarded = guard(torch.from_numpy(seen).float(), torch.from_numpy(wanted).float())
+        action, changed = guarded.action.double().numpy(), changed + float(guarded.intervention.mean())
+        late = action + safe_set.action_delay_s / plant.dt * (before - action)
+        pushed = random.choice((-1.0, 1.0), (ENVS, 1)) * np.array(plant.disturbance) @ plant.position.T
+        x, before = plant.step(x, late) + pushed, action
+        seen = x + random.choice((-1.0, 1.0), x.shape) * safe_set.estimation_error
+        assert guarded.feasible.all()
+        assert safe_set.polytope.contains(seen.astype(np.float32).astype(float), 1e-6).all()
+        assert (np.abs(x) <= plant.box).all()
+    assert changed / (STEPS // 2) > 0.05
 
 
 @torch.no_grad()

@@ -29,12 +29,13 @@ from training.batched import Batch
 from training.config import TrainConfig, make_task, preset
 from training.environment import Environment
 from training.evaluate import evaluation_seed
+from training.examination import flights
 from training.learned_law import LearnedLaw
 from training.pilot import Pilot
 from training.simulators import make_simulator
 
 RESULTS = Path(__file__).parent / "results" / "risk"
-TASK, ALGORITHM = "skim", "shac"
+TASK = "skim"
 VARIANTS: dict[str, dict[str, Any]] = {
     "neutral": {},
     "CVaR": {"measure": "cvar", "level": 0.05},
@@ -54,7 +55,6 @@ def tail_mean(returns: Tensor) -> float:
     return float(returns.sort().values[: max(round(TAIL * len(returns)), 1)].double().mean())
 
 
-@torch.no_grad()
 def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: float | None = None) -> dict[str, list[float]]:
     """By replica: success, crashes, mean return, mean of the tail of the return, and mean height after the second second [m]."""
     task = make_task(config)
@@ -62,24 +62,19 @@ def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: 
     simulator = make_simulator(config.sim, task, law.replicas * episodes, config.device)
     seeds = [evaluation_seed(EVALUATION_SEED, 0)] * law.replicas
     environment = Environment(task, simulator, suite=task.suite(suite), seed=seeds, auto_reset=False)
-    pilot, memory = Pilot(law), law.initial_memory(environment.num_envs)
-    sensors, command = environment.reset()
-    alive, returns = environment.everyone, torch.zeros(environment.num_envs)
-    errors, heights, counted = [], torch.zeros_like(returns), torch.zeros_like(returns)
-    for index in range(environment.episode_steps):
-        output = pilot(sensors, command, memory)
-        step = environment.step(output.actuation)
-        sensors, command, memory = step.sensors, step.command, output.memory
+    returns, heights, counted = torch.zeros(3, environment.num_envs)
+    failed, errors = ~environment.everyone, []
+    for index, (alive, _, step) in enumerate(flights(Pilot(law), environment, seeds)):
         returns = returns + torch.where(alive, step.reward, 0.0)
         late = alive & (index >= 2.0 * task.rate_hz)
         heights, counted = heights + torch.where(late, step.measures["height_m"], 0.0), counted + late
-        alive = alive & ~step.terminated
+        failed = failed | step.terminated
         errors.append(step.tracking_error)
-    success = task.success(torch.stack(errors), ~alive)
-    parts = zip(*(x.chunk(law.replicas) for x in (success, alive, returns, heights, counted)), strict=True)
+    success = task.success(torch.stack(errors), failed)
+    parts = zip(*(x.chunk(law.replicas) for x in (success, failed, returns, heights, counted)), strict=True)
     found: dict[str, list[float]] = {name: [] for name in ("success", "crashes", "return", "return_tail", "height_m")}
-    for reached, living, returned, height, count in parts:
-        values = (reached.float().mean(), 1.0 - living.float().mean(), returned.double().mean(), tail_mean(returned))
+    for reached, crashed, returned, height, count in parts:
+        values = (reached.float().mean(), crashed.float().mean(), returned.double().mean(), tail_mean(returned))
         for name, value in zip(found, (*values, height.sum() / count.sum().clamp(min=1)), strict=True):
             found[name].append(float(value))
     return found
@@ -87,7 +82,7 @@ def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: 
 
 def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train all seeds, and fly what they learned."""
-    config = override(preset(TASK, ALGORITHM), options.overrides)
+    config = override(preset(TASK, options.algorithm), options.overrides)
     config = dataclasses.replace(config, risk=dataclasses.replace(config.risk, **VARIANTS[variant]))
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
     load, batch, begin = os.getloadavg()[0], Batch(config, seeds), time.perf_counter()
@@ -100,6 +95,7 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     level = 1.0 if config.risk.command else 0.0
     found: dict[str, Any] = {
         "variant": variant,
+        "algorithm": options.algorithm,
         "seeds": seeds,
         "command": f"{config.command()} # for each seed",
         "env_steps": config.iterations * config.num_envs * batch.algorithm.config.horizon,
@@ -115,9 +111,9 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def file_of(directory: Path, variant: str) -> Path:
+def file_of(directory: Path, algorithm: str, variant: str) -> Path:
     """Where a result is kept."""
-    return directory / f"{variant.lower().replace(', ', '_').replace(' ', '_').replace('.', '')}.json"
+    return directory / f"{algorithm}_{variant.lower().replace(', ', '_').replace(' ', '_').replace('.', '')}.json"
 
 
 def spread(values: list[float]) -> str:
@@ -152,15 +148,16 @@ def correlation(levels: dict[str, dict[str, list[float]]]) -> float:
 def main() -> None:
     """Measure what is not there yet, and print all."""
     parser = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
+    parser.add_argument("--algorithm", default="ppo", choices=("ppo", "shac"), help="ppo (the default) or shac")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help="default: all")
     seeded.arguments(parser, RESULTS, episodes=200, of="of every suite, a seed")
     options = parser.parse_intermixed_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for variant in options.variants:
-        file = file_of(options.output, variant)
+        file = file_of(options.output, options.algorithm, variant)
         if not options.read and (options.again or not file.exists()):
             write_json(file, measure(variant, options))
-    files = [file_of(options.output, variant) for variant in options.variants]
+    files = [file_of(options.output, options.algorithm, variant) for variant in options.variants]
     print(report([json.loads(file.read_text()) for file in files if file.exists()]))
 
 

@@ -31,6 +31,7 @@ from training.batched import Batch
 from training.config import TrainConfig, make_task, preset
 from training.environment import Environment
 from training.evaluate import evaluation_seed
+from training.examination import flights
 from training.guard import SafeguardConfig
 from training.learned_law import LearnedLaw
 from training.pilot import Pilot
@@ -65,27 +66,19 @@ class Examiner:
         self.seeds, self.replicas = [evaluation_seed(EVALUATION_SEED, 0)] * replicas, replicas
         self.environment = Environment(task, simulator, suite=task.suite("full"), seed=self.seeds, auto_reset=False)
 
-    @torch.no_grad()
     def __call__(self, law: LearnedLaw) -> dict[str, list[float]]:
         """By replica: mean return, success, share of steps and of episodes outside the safe states, intervention, promises not kept."""
-        environment, task, pilot = self.environment, self.environment.task, Pilot(law)
-        sensors, command = environment.restart(self.seeds)
-        memory = law.initial_memory(environment.num_envs, environment.device)
-        alive, returns = environment.everyone, torch.zeros(environment.num_envs, device=environment.device)
-        outside, changed, broken = (torch.zeros_like(returns) for _ in range(3))
-        errors = []
-        for _ in range(environment.episode_steps):
-            output = pilot(sensors, command, memory)
-            step = environment.step(output.actuation)
-            sensors, command, memory = step.sensors, step.command, output.memory
+        returns, outside, changed, broken = torch.zeros(4, self.environment.num_envs, device=self.environment.device)
+        failed, errors = ~self.environment.everyone, []
+        for alive, output, step in flights(Pilot(law), self.environment, self.seeds):
             returns = returns + torch.where(alive, step.reward, 0.0)
             outside = outside + torch.where(alive, step.measures["exits"], 0.0)
             changed = changed + torch.where(alive, output.intervention.squeeze(1), 0.0)
             broken = broken + torch.where(alive, 1.0 - output.feasible.squeeze(1), 0.0)
-            alive = alive & ~step.terminated
+            failed = failed | step.terminated
             errors.append(step.tracking_error)
-        steps = environment.episode_steps
-        success = task.success(torch.stack(errors), ~alive)
+        steps = self.environment.episode_steps
+        success = self.environment.task.success(torch.stack(errors), failed)
         found = {
             "return": returns,
             "success": success.float(),

@@ -14,7 +14,7 @@ Hover's 29, then `height`: height above ground, at most 3 m.
 |---|---|
 | `alive` | 3 |
 | `distance` | −0.5 · min(‖goal − position‖, 4 m) |
-| `at_goal` | 10 · exp(−‖goal − position‖ / 0.4 m) |
+| `at_goal` | 4 · exp(−‖goal − position‖ / 1 m) |
 | `speed` | −0.2 · ‖velocity‖ |
 | `rotation` | −0.05 · ‖angular velocity‖ |
 | `smoothness` | −0.05 · ‖change of actuation, each channel over its range at ±1‖² |
@@ -94,9 +94,15 @@ class Skim(Hover):
             },
             "risk": {"quantiles": 32},
         },
+        "ppo": {
+            "num_envs": 256,
+            "iterations": 260,
+            "ppo": {"minibatches": 8, "discount": 0.99, "learning_rate": 3e-3, "halve_every": 100},
+            "risk": {"quantiles": 32},
+        },
     }
 
-    worth: ClassVar = Worth(3.0, 0.5, 4.0, 10.0, 0.4, speed=0.2, rotation=0.05, smoothness=0.05, crash=5.0)
+    worth: ClassVar = Worth(3.0, 0.5, 4.0, 4.0, 1.0, speed=0.2, rotation=0.05, smoothness=0.05, crash=5.0)
     goal_height_m = 0.15
     success_m = 2.0
     success_s = 3.0

@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from training.environment import Environment
+from training.control_law import LawOutput
+from training.environment import Environment, EnvironmentStep
 from training.pilot import Pilot
+
+
+class Flown(NamedTuple):
+    """One control step of every environment.
+
+    Attributes:
+        alive: environments that had not failed before it ``[num_envs]``.
+        output: what the law gave.
+        step: what came of it.
+    """
+
+    alive: Tensor
+    output: LawOutput
+    step: EnvironmentStep
+
+
+@torch.no_grad()
+def flights(pilot: Pilot, environment: Environment, seed: int | Sequence[int], *, again: bool = False) -> Iterator[Flown]:
+    """The steps of one whole episode in every environment, which must not reset by itself; those that fail are flown on.
+
+    Args:
+        pilot: of the law.
+        environment: where.
+        seed: of the episodes; one for each of the law's replicas.
+        again: whether those that fail begin another episode instead, which does not count.
+    """
+    sensors, command = environment.restart(seed)
+    memory = pilot.law.initial_memory(environment.num_envs, environment.device)
+    alive = environment.everyone
+    for _ in range(environment.episode_steps):
+        output = pilot(sensors, command, memory)
+        step = environment.step(output.actuation)
+        yield Flown(alive, output, step)
+        sensors, command, memory = step.sensors, step.command, output.memory
+        alive = alive & ~step.terminated
+        if again and (lost := step.terminated).any():
+            sensors, command = environment.reset(lost)
+            memory = memory * (~lost).unsqueeze(1)
 
 
 class Examination:
@@ -32,24 +72,14 @@ class Examination:
         success, error = (part.chunk(self.pilot.law.replicas) for part in self.fly())
         return [_summary(*pair) for pair in zip(success, error, strict=True)]
 
-    @torch.no_grad()
     def fly(self) -> tuple[Tensor, Tensor]:
         """Success and the tracking error at the end ``[num_envs]``."""
-        environment, task, count = self.environment, self.environment.task, self.environment.num_envs
-        sensors, command = environment.restart(self.seed)
-        memory = self.pilot.law.initial_memory(count, environment.device)
-        failed, errors = ~environment.everyone, []
-        for _ in range(environment.episode_steps):
-            output = self.pilot(sensors, command, memory)
-            step = environment.step(output.actuation)
-            sensors, command, memory = step.sensors, step.command, output.memory
-            failed = failed | step.terminated
-            errors.append(step.tracking_error)
-            if (lost := step.terminated).any():
-                sensors, command = environment.reset(lost)
-                memory = memory * (~lost).unsqueeze(1)
+        failed, errors = ~self.environment.everyone, []
+        for flown in flights(self.pilot, self.environment, self.seed, again=True):
+            failed = failed | flown.step.terminated
+            errors.append(flown.step.tracking_error)
         tracking = torch.stack(errors)
-        return task.success(tracking, failed), tracking[-1]
+        return self.environment.task.success(tracking, failed), tracking[-1]
 
 
 def _summary(success: Tensor, error: Tensor) -> dict[str, float]:

@@ -55,6 +55,7 @@ class SACConfig:
         halve_every: iterations after which the learning rates halve; 0 keeps them.
         gradient_clip: largest norm of the actor's gradient, and of each critic's.
         target_rate: share of the way that the target critics go towards the critics in a gradient step.
+        initial_std: σ at first, within 0.01 … 7; 1 is nearly anything, and too much for what random actions bring where nothing is learned.
         initial_temperature: α at first.
         target_entropy: the entropy that α is set for, for each number of an action.
         critic_hidden, critic_activation: the critic networks.
@@ -72,6 +73,7 @@ class SACConfig:
     halve_every: int = 0
     gradient_clip: float = 10.0
     target_rate: float = 0.01
+    initial_std: float = 1.0
     initial_temperature: float = 0.1
     target_entropy: float = -1.0
     critic_hidden: tuple[int, ...] = (128, 128)
@@ -89,10 +91,11 @@ def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tens
     return u.tanh(), (normal - slope).sum(-1)
 
 
-def bounded_log_std(raw: Tensor) -> Tensor:
-    """Log σ within `LOG_STD`, smoothly, and 0 at 0."""
+def bounded_log_std(raw: Tensor, initial_std: float = 1.0) -> Tensor:
+    """Log σ within `LOG_STD`, smoothly, and that of ``initial_std`` at 0."""
     low, high = LOG_STD
-    return low + (high - low) * torch.sigmoid(raw + math.log(-low / high))
+    start = math.log(initial_std)
+    return low + (high - low) * torch.sigmoid(raw + math.log((start - low) / (high - start)))
 
 
 class SAC:
@@ -233,7 +236,7 @@ class SAC:
     def policy(self, observation: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Action ``[rows, action size]``, not yet guarded, and its log-probability ``[rows]``, for so many rows of every replica."""
         normal = self.law.normalizer(observation)
-        return squashed(self.law.actor.head(normal), bounded_log_std(self.deviation(normal)), noise)
+        return squashed(self.law.actor.head(normal), bounded_log_std(self.deviation(normal), self.config.initial_std), noise)
 
     # --- learning ---
 

@@ -35,15 +35,15 @@ from training.pilot import Pilot
 from training.simulators import make_simulator
 
 RESULTS = Path(__file__).parent / "results" / "risk"
-TASK = "skim"
+TASK, ALGORITHM = "skim", "shac"
 VARIANTS: dict[str, dict[str, Any]] = {
     "neutral": {},
-    "CVaR": {"measure": "cvar", "level": 0.05},
-    "Mean-CVaR": {"measure": "mean_cvar", "level": 0.05},
+    "CVaR": {"measure": "cvar", "level": 0.025},
+    "Mean-CVaR": {"measure": "mean_cvar", "level": 0.025},
     "Wang": {"measure": "wang", "level": 1.5},
-    "CVaR, distorted": {"measure": "cvar", "level": 0.05, "advantage": "distorted"},
-    "CVaR, informed": {"measure": "cvar", "level": 0.05, "blind": False},
-    "CVaR by level": {"measure": "cvar", "level": 0.05, "command": True},
+    "CVaR, distorted": {"measure": "cvar", "level": 0.025, "advantage": "distorted"},
+    "CVaR, informed": {"measure": "cvar", "level": 0.025, "blind": False},
+    "CVaR by level": {"measure": "cvar", "level": 0.025, "command": True},
 }
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAIL = 0.1  # of the returns that are reported
@@ -82,7 +82,7 @@ def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: 
 
 def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     """Train all seeds, and fly what they learned."""
-    config = override(preset(TASK, options.algorithm), options.overrides)
+    config = override(preset(TASK, ALGORITHM), options.overrides)
     config = dataclasses.replace(config, risk=dataclasses.replace(config.risk, **VARIANTS[variant]))
     seeds = list(range(options.first_seed, options.first_seed + options.seeds))
     load, batch, begin = os.getloadavg()[0], Batch(config, seeds), time.perf_counter()
@@ -95,7 +95,6 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     level = 1.0 if config.risk.command else 0.0
     found: dict[str, Any] = {
         "variant": variant,
-        "algorithm": options.algorithm,
         "seeds": seeds,
         "command": f"{config.command()} # for each seed",
         "env_steps": config.iterations * config.num_envs * batch.algorithm.config.horizon,
@@ -111,9 +110,9 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
     return found
 
 
-def file_of(directory: Path, algorithm: str, variant: str) -> Path:
+def file_of(directory: Path, variant: str) -> Path:
     """Where a result is kept."""
-    return directory / f"{algorithm}_{variant.lower().replace(', ', '_').replace(' ', '_').replace('.', '')}.json"
+    return directory / f"{variant.lower().replace(', ', '_').replace(' ', '_').replace('.', '')}.json"
 
 
 def spread(values: list[float]) -> str:
@@ -148,16 +147,15 @@ def correlation(levels: dict[str, dict[str, list[float]]]) -> float:
 def main() -> None:
     """Measure what is not there yet, and print all."""
     parser = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
-    parser.add_argument("--algorithm", default="ppo", choices=("ppo", "shac"), help="ppo (the default) or shac")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help="default: all")
     seeded.arguments(parser, RESULTS, episodes=200, of="of every suite, a seed")
     options = parser.parse_intermixed_args()
     options.output.mkdir(parents=True, exist_ok=True)
     for variant in options.variants:
-        file = file_of(options.output, options.algorithm, variant)
+        file = file_of(options.output, variant)
         if not options.read and (options.again or not file.exists()):
             write_json(file, measure(variant, options))
-    files = [file_of(options.output, options.algorithm, variant) for variant in options.variants]
+    files = [file_of(options.output, variant) for variant in options.variants]
     print(report([json.loads(file.read_text()) for file in files if file.exists()]))
 
 

@@ -16,6 +16,7 @@ from benchmarks.training_report import interquartile_interval, interquartile_mea
 
 Result = Mapping[str, Any]
 SETTLED, STUCK = 0.05, 0.5
+LOST = 3.0  # times the best return below it, an end is not drawn
 # Walter et al. 2025, arXiv 2506.01665: final return, by task, algorithm and variant; where they publish one.
 PUBLISHED: dict[tuple[str, str], dict[str, float]] = {
     ("pendulum", "shac"): {"none": -8, "BP": -8, "RM": -8, "HRM": -11.8},
@@ -118,15 +119,17 @@ def _draw(results: Sequence[Result], path: Path) -> Path:
     algorithms = list(dict.fromkeys(result["algorithm"] for result in results))
     figure, panels = pyplot.subplots(1, len(algorithms), figsize=(5.4 * len(algorithms), 4.2), squeeze=False, layout="constrained")
     for axes, algorithm in zip(panels[0], algorithms, strict=True):
-        for result in (each for each in results if each["algorithm"] == algorithm):
+        drawn = [each for each in results if each["algorithm"] == algorithm]
+        for result in drawn:
             _curve(axes, result)
         axes.set_ylim(*_range(results))
         axes.set_xlabel("interactions [thousand]")
-        axes.set_title(f"{algorithm}, {len(results[0]['seeds'])} seeds", fontsize=10)
+        axes.set_title(f"{algorithm}, {len(drawn[0]['seeds'])} seeds", fontsize=10)
         axes.grid(True, linewidth=0.5, alpha=0.4)
         axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(fontsize=7, frameon=False, loc="lower right")
     panels[0][0].set_ylabel("return: IQM, 95 % interval")
+    most = max(panels[0], key=lambda axes: len(axes.lines))
+    figure.legend(*most.get_legend_handles_labels(), fontsize=8, frameon=False, loc="outside lower center", ncols=5)
     figure.suptitle(f"{results[0]['task']}: episodes of `full` that training never sees", fontsize=10)
     figure.savefig(path, dpi=160)
     pyplot.close(figure)
@@ -134,9 +137,10 @@ def _draw(results: Sequence[Result], path: Path) -> Path:
 
 
 def _range(results: Sequence[Result]) -> tuple[float, float]:
-    """Of the ordinate: about where trainings end, which is what differs; they begin far below."""
+    """Of the ordinate: about where trainings end, which is what differs; they begin far below, and some end there."""
     finals = [interquartile_mean(np.array(result["final"]["return"])) for result in results]
-    return min(finals) - 0.4 * abs(min(finals)), max(finals) + 0.1 * abs(max(finals))
+    least = min(final for final in finals if final >= max(finals) - LOST * abs(max(finals)))
+    return least - 0.4 * abs(least), max(finals) + 0.1 * abs(max(finals))
 
 
 def _curve(axes: Any, result: Result) -> None:

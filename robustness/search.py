@@ -16,10 +16,12 @@ from robustness.rollouts import FRESH, Where, fly_cells
 
 SIGMA = 0.35  # first standard deviation, of a box of length 1
 POPULATION = 24  # flown side by side
+FINALISTS = 8  # of the candidates, flown again in more episodes, for the least of many means of a few is a lucky one
+FINAL = 0.25  # of the roll-outs, for them
 KNOT_S = 0.5  # between the knots of a searched force
 
 
-def minimise(worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates: int, seed: int) -> tuple[np.ndarray, float, list[float]]:
+def minimise(worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """The least of ``worth`` in the unit cube.
 
     Args:
@@ -29,38 +31,61 @@ def minimise(worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates:
         seed: of the search.
 
     Returns:
-        The best point, what it was worth, and the least so far after every generation.
+        All points that were asked for ``[candidates, dim]`` and what they were worth ``[candidates]``, the least first, and the least so far
+        after every generation.
     """
     import cma  # of the extra `robustness`
 
     options = {"bounds": [0.0, 1.0], "BoundaryHandler": cma.BoundPenalty, "popsize": POPULATION, "seed": seed + 1, "verbose": -9}
     strategy = cma.CMAEvolutionStrategy(np.full(dim, 0.5), SIGMA, options)
-    best, least, course = np.full(dim, 0.5), np.inf, []
-    while candidates > 0:
-        points = np.array(strategy.ask())
-        values = worth(points[:candidates])
-        if values.min() < least:
-            best, least = points[values.argmin()], float(values.min())
-        course.append(least)
-        if len(values) == len(points):
+    asked, found, course = np.empty((0, dim)), np.empty(0), []
+    while len(asked) < candidates:
+        points = np.array(strategy.ask())[: candidates - len(asked)]
+        values = worth(points)
+        asked, found = np.concatenate([asked, points]), np.concatenate([found, values])
+        course.append(float(found.min()))
+        if len(points) == POPULATION:
             strategy.tell(list(points), values.tolist())
-        candidates -= len(points)
-    return best, least, course
+    order = found.argsort(kind="stable")
+    return asked[order], found[order], course
+
+
+def worst_of(
+    worth: Callable[[np.ndarray, int], np.ndarray], dim: int, *, rollouts: int, episodes: int, seed: int
+) -> tuple[np.ndarray, float, list[float]]:
+    """The worst point in the unit cube with so many roll-outs: a search, then its finalists in more episodes.
+
+    Args:
+        worth: mean returns ``[n]`` of points ``[n, dim]`` over so many episodes, the same ones for every point.
+        dim: of the cube.
+        rollouts, episodes: in all, and for a candidate of the search.
+        seed: of the search.
+
+    Returns:
+        The point, its mean return among the finalists, and the least so far after every generation.
+    """
+    last = round(FINAL * rollouts) // FINALISTS
+    candidates = (rollouts - FINALISTS * last) // episodes if last > episodes else rollouts // episodes
+    points, values, course = minimise(lambda points: worth(points, episodes), dim, candidates=candidates, seed=seed)
+    if last > episodes:
+        points = points[:FINALISTS]
+        values = worth(points, last)
+    return points[values.argmin()], float(values.min()), course
 
 
 def search(where: Where, axes: Sequence[Axis], *, rollouts: int, episodes: int, fresh: int) -> dict[str, Any]:
-    """The worst cell anywhere in the box of ``axes``, with at most ``rollouts`` episodes, ``episodes`` a candidate.
+    """The worst cell anywhere in the box of ``axes``, with at most ``rollouts`` episodes, ``episodes`` a candidate; see `worst_of`.
 
     Returns:
         ``at``, the candidate of least mean return, ``chosen_return``, ``rollouts`` used, ``course``, and its figures on ``fresh`` episodes.
     """
     low, high = (np.array([getattr(each, end) for each in axes]) for end in ("low", "high"))
 
-    def worth(points: np.ndarray) -> np.ndarray:
+    def worth(points: np.ndarray, episodes: int) -> np.ndarray:
         chosen = [amendment(where.task, cell(axes, low + point * (high - low))) for point in points]
         return fly_cells(where, chosen, episodes).returns.mean(1)
 
-    best, least, course = minimise(worth, len(axes), candidates=rollouts // episodes, seed=where.seed)
+    best, least, course = worst_of(worth, len(axes), rollouts=rollouts, episodes=episodes, seed=where.seed)
     worst = cell(axes, low + best * (high - low))
     figures = again(where, worst, fresh)
     return {"at": told(worst), "chosen_return": least, "rollouts": rollouts, "course": course, **figures}
@@ -79,10 +104,10 @@ def search_force(where: Where, radius_n: float, *, rollouts: int, episodes: int,
     def force(point: np.ndarray) -> torch.Tensor:
         return in_ball(torch.tensor(2.0 * point - 1.0, dtype=torch.float32).view(knots, 3), 1.0) * radius_n
 
-    def worth(points: np.ndarray) -> np.ndarray:
+    def worth(points: np.ndarray, episodes: int) -> np.ndarray:
         return fly_cells(where, [held(force(point)) for point in points], episodes).returns.mean(1)
 
-    best, least, course = minimise(worth, 3 * knots, candidates=rollouts // episodes, seed=where.seed)
+    best, least, course = worst_of(worth, 3 * knots, rollouts=rollouts, episodes=episodes, seed=where.seed)
     wander = amendment(task, ((disturbances(task)["walk"], radius_n),))
     flown = {"none": held(0.0 * force(best)), "walk": wander, "searched": held(force(best))}
     figures = {name: of_cell(fly_cells(where, [amend], fresh, draw=FRESH), 0, where.seed) for name, amend in flown.items()}

@@ -73,8 +73,14 @@ class SwingUp(CertifiedTask):
         },
         "ppo": {
             "num_envs": 64,
-            "iterations": 50,
-            "ppo": {"horizon": 32, "minibatches": 8, "learning_rate": 3e-3, "initial_std": 0.5},
+            "iterations": 100,
+            "ppo": {"horizon": 16, "minibatches": 8, "discount": 0.95, "learning_rate": 3e-3, "halve_every": 30, "initial_std": 0.5},
+        },
+        "sac": {
+            "num_envs": 32,
+            "iterations": 390,
+            "actor": {"hidden": (64, 64), "activation": "elu"},
+            "sac": {"initial_std": 0.3},
         },
     }
     settled = 0.10  # rad

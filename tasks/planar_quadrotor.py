@@ -79,6 +79,12 @@ class PlanarFlight(CertifiedTask):
             "iterations": 100,
             "ppo": {"horizon": 32, "minibatches": 8, "learning_rate": 3e-3, "initial_std": 0.5},
         },
+        "sac": {
+            "num_envs": 32,
+            "iterations": 780,
+            "actor": {"hidden": (64, 64), "activation": "elu"},
+            "sac": {"initial_std": 0.3},
+        },
     }
     settled = 0.10  # m
     uncertain = (

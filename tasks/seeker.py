@@ -90,6 +90,12 @@ class Seek(SafeControl):
             "iterations": 150,
             "ppo": {"horizon": 40, "minibatches": 8, "learning_rate": 3e-3, "initial_std": 0.5},
         },
+        "sac": {
+            "num_envs": 64,
+            "iterations": 400,
+            "actor": {"hidden": (64, 64), "activation": "elu"},
+            "sac": {"initial_std": 0.3},
+        },
     }
     safeguards: ClassVar = {
         "projection": lambda task: HalfSpaceProjection(task.safe_actions()),

@@ -16,7 +16,7 @@ from torch import Tensor
 from sim.random_numbers import Key, uniform
 
 TAIL_INDEX = 2  # α: U^(−1/2)
-LARGEST = 10.0  # C, times the scale: one burst in a hundred is cut off there
+LARGEST = 25.0  # C, times the scale: one burst in 625 is cut off there
 LATITUDE = math.pi / 6
 
 

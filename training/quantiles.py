@@ -58,6 +58,16 @@ def thinned(samples: Tensor, count: int, turn: int) -> Tensor:
     return samples[..., turn % stride :: stride]
 
 
+def drawn(samples: Tensor, turn: int) -> Tensor:
+    """One of the samples ``[horizon, num_envs, N]`` of `sample_replacement` for every state ``[horizon, num_envs]``, evenly of every rank.
+
+    Those of one rank alone are no sample: what they are bootstrapped with is of that rank, too.
+    """
+    horizon, num_envs, count = samples.shape
+    rank = (torch.arange(num_envs, device=samples.device) + turn) % count
+    return samples.gather(2, rank.view(1, -1, 1).expand(horizon, -1, 1)).squeeze(2)
+
+
 def sample_replacement(rewards: Tensor, values: Tensor, done: Tensor, final: Tensor, replaced: Tensor, discount: float) -> Tensor:
     """SR(λ): samples y ``[horizon, num_envs, N]`` of the λ-return (Nam et al. 2021, arXiv 2105.11366).
 

@@ -21,7 +21,7 @@ from robots.errors import TetherError
 from training.environment import Environment
 from training.learned_law import LearnedLaw
 from training.ppo import PPO, Batch, PPOConfig, Rollout, advantages
-from training.quantiles import coverage_error, sample_replacement, thinned, utility
+from training.quantiles import coverage_error, drawn, sample_replacement, thinned, utility
 from training.risk import RiskConfig
 from training.risk_measures import risk_value
 from training.two_heads import TwoHeads, two_heads
@@ -71,7 +71,7 @@ class RiskPPO(PPO):
         samples = sample_replacement(rollout.rewards, values, rollout.done, rollout.finals, replaced, self.config.discount)
         blind = self.blind_value(rollout.critic_observations)
         judge = blind if self.risk.blind else values
-        self.miscalibrated = coverage_error(blind[:-1], samples[..., self.iteration % self.values]).item()
+        self.miscalibrated = coverage_error(blind[:-1], drawn(samples, self.iteration)).item()
         weight = self.risk.weights(self.iteration, rollout.critic_observations[..., self.critic.seen - 1])
         if self.risk.advantage == "distorted":
             return self.distorted(rollout, judge, weight), samples

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from training.environment import Environment
 from training.learned_law import LearnedLaw
-from training.quantiles import coverage_error, sample_replacement, thinned, utility
+from training.quantiles import coverage_error, drawn, sample_replacement, thinned, utility
 from training.risk import RiskConfig
 from training.risk_measures import risk_value
 from training.shac import SHAC, SHACConfig, Window
@@ -87,7 +87,7 @@ class RiskSHAC(SHAC):
         replaced = self.generator.uniform(horizon, num_envs, self.values) < self.trace
         done = window.terminated | window.truncated
         samples = sample_replacement(window.rewards.detach(), values, done, final, replaced, self.config.discount)
-        blind, sample = self.blind_value(window.critic_observations.detach())[:-1], samples[..., self.iteration % self.values]
+        blind, sample = self.blind_value(window.critic_observations.detach())[:-1], drawn(samples, self.iteration)
         self.miscalibrated = coverage_error(blind[window.running], sample[window.running]).item()
         return samples
 

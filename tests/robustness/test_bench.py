@@ -22,7 +22,7 @@ from robustness.heatmap import colour, heatmap
 from robustness.page import page
 from robustness.report import labels, text
 from robustness.rollouts import Where, fly_cells
-from robustness.search import minimise, search, search_force
+from robustness.search import FINALISTS, minimise, search, search_force, worst_of
 from robustness.sweep import sweep
 from tasks.hover import Hover
 from tests.robustness.conftest import SHIPPED, worth
@@ -100,11 +100,30 @@ def test_a_search_asks_for_no_more_than_it_may() -> None:
         values: np.ndarray = points[:, 0] + (points[:, 1] - 0.3) ** 2
         return values
 
-    best, least, course = minimise(worth, 2, candidates=100, seed=0)
-    assert sum(asked) == 100
+    points, values, course = minimise(worth, 2, candidates=100, seed=0)
+    assert sum(asked) == len(points) == 100
     assert len(course) == len(asked)
-    assert best == pytest.approx([0.0, 0.3], abs=0.05)
-    assert least == course[-1]
+    assert points[0] == pytest.approx([0.0, 0.3], abs=0.05)
+    assert values[0] == course[-1]
+    assert (np.diff(values) >= 0.0).all()
+
+
+def test_the_finalists_of_a_search_are_judged_by_more_episodes_within_its_roll_outs() -> None:
+    """A lucky candidate, the first of all, is not what comes out."""
+    used = []
+
+    def worth(points: np.ndarray, episodes: int) -> np.ndarray:
+        used.append(len(points) * episodes)
+        values: np.ndarray = points[:, 0] + (points[:, 1] - 0.3) ** 2
+        if len(used) == 1:
+            values[0] = -1.0
+        return values
+
+    point, least, course = worst_of(worth, 2, rollouts=800, episodes=2, seed=0)
+    assert sum(used) == 800
+    assert used[-1] == FINALISTS * 25
+    assert point == pytest.approx([0.0, 0.3], abs=0.05)
+    assert course[-1] == -1.0 < least
 
 
 def test_the_worst_slow_force_pushes_steadily_where_that_is_worst(where: Where, worked_out: None) -> None:

@@ -4,7 +4,7 @@ Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails
 by side in one process (`training.batched`), with the same settings and budget, then flown on every suite in episodes that no training
 sees, the same for all; the variant that takes a level, at each of `LEVELS`. One JSON file a variant, not measured again unless ``--again``.
 
-Severities of the suites were chosen on seeds 100 and 101, where the neutral variant succeeds in 40 to 70 % of ``unseen``.
+Severities of the suites were chosen on seeds 100 to 102, for a neutral variant that succeeds in 40 to 70 % of ``unseen``.
 """
 
 from __future__ import annotations

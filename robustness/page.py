@@ -162,9 +162,7 @@ def _force(result: Mapping[str, Any], names: Sequence[str]) -> str:
 
 def _knots(name: str, force: Mapping[str, Any]) -> str:
     knots = np.array(force["knots_n"])
-    plot = Plot(
-        f"{name}: the worst force found [N]", (0.0, 1.0), x_unit="of the episode", y=(-1.1 * force["radius_n"], 1.1 * force["radius_n"])
-    )
+    plot = Plot(f"{name}: the worst force found [N]", (0.0, 1.0), y=(-1.1 * force["radius_n"], 1.1 * force["radius_n"]))
     for axis, style in zip(range(3), STYLES):
         plot.line(np.linspace(0.0, 1.0, len(knots)), knots[:, axis], "xyz"[axis], style)
     return plot.render()

@@ -21,7 +21,9 @@ FINAL = 0.25  # of the roll-outs, for them
 KNOT_S = 0.5  # between the knots of a searched force
 
 
-def minimise(worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates: int, seed: int) -> tuple[np.ndarray, np.ndarray, list[float]]:
+def minimise(
+    worth: Callable[[np.ndarray], np.ndarray], dim: int, *, candidates: int, seed: int
+) -> tuple[np.ndarray, np.ndarray, list[float]]:
     """The least of ``worth`` in the unit cube.
 
     Args:

@@ -14,7 +14,7 @@ Hover's 29, then `ground`: exp(−height above ground / 0.3 m).
 |---|---|
 | `alive` | 3 |
 | `distance` | −0.5 · min(‖goal − position‖, 4 m) |
-| `at_goal` | 6 · exp(−‖goal − position‖ / 0.8 m) |
+| `at_goal` | 8 · exp(−‖goal − position‖ / 0.5 m) |
 | `speed` | −0.2 · ‖velocity‖ |
 | `rotation` | −0.05 · ‖angular velocity‖ |
 | `smoothness` | −0.05 · ‖change of actuation, each channel over its range at ±1‖² |
@@ -62,10 +62,10 @@ class SkimSuite(FlightSuite):
 
 CALM: dict[str, Any] = {"height_m": 0.8, "distance_m": 0.3, "tilt_rad": 0.1, "speed_m_s": 0.3, "rate_rad_s": 0.3}
 NOMINAL = SkimSuite(name="nominal", burst_n=0.005, **CALM)
-FULL = SkimSuite(**{**asdict(HOVER_FULL), **CALM, "name": "full", "burst_n": 0.06})
-GUSTS = replace(FULL, name="gusts", burst_n=0.14)
-LOAD = replace(FULL, name="load", load=0.25)
-UNSEEN = replace(FULL, name="unseen", burst_n=0.12, load=0.1)
+FULL = SkimSuite(**{**asdict(HOVER_FULL), **CALM, "name": "full", "burst_n": 0.1})
+GUSTS = replace(FULL, name="gusts", burst_n=0.25)
+LOAD = replace(FULL, name="load", load=0.3)
+UNSEEN = replace(FULL, name="unseen", burst_n=0.17, load=0.2)
 TRAINING = replace(FULL, name="training", high=0.6)
 
 
@@ -96,7 +96,7 @@ class Skim(Hover):
         },
     }
 
-    worth: ClassVar = Worth(3.0, 0.5, 4.0, 6.0, 0.8, speed=0.2, rotation=0.05, smoothness=0.05, crash=5.0)
+    worth: ClassVar = Worth(3.0, 0.5, 4.0, 8.0, 0.5, speed=0.2, rotation=0.05, smoothness=0.05, crash=5.0)
     goal_height_m = 0.15
     success_m = 2.0
     success_s = 3.0

@@ -33,8 +33,8 @@ def minimise(
         seed: of the search.
 
     Returns:
-        All points that were asked for ``[candidates, dim]`` and what they were worth ``[candidates]``, the least first, and the least so far
-        after every generation.
+        All points that were asked for ``[candidates, dim]`` and what they were worth ``[candidates]``, the least first, and the least so
+        far after every generation.
     """
     import cma  # of the extra `robustness`
 

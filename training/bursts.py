@@ -2,8 +2,8 @@
 
 Shot noise: f(t) = Σ_k A_k d_k exp(−(t − t_k)/τ) over the bursts k that began before t. Bursts begin at the times t_k of a Poisson process,
 at most one a control period and at its beginning. Sizes are A = a · min(U^(−1/α), C) with U uniform in 0…1: a Pareto distribution
-with tail index α, P(A > x) = (x/a)^(−α) for a ≤ x < C a, whose third moment would be infinite without the bound C. Directions d are uniform on
-the unit sphere between the latitudes ± `LATITUDE`.
+with tail index α, P(A > x) = (x/a)^(−α) for a ≤ x < C a, whose third moment would be infinite without the bound C. Directions d are
+uniform on the unit sphere between the latitudes ± `LATITUDE`.
 """
 
 from __future__ import annotations

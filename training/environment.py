@@ -362,7 +362,7 @@ class Environment:
     def _disturb(self, mask: Tensor) -> None:
         """Apply the constant force, draw the first gust from its stationary distribution, and begin without a burst."""
         if self.episode.force_in_world is not None:
-            self.simulator.apply_wrench(self.episode.force_in_world, torch.zeros_like(self.episode.force_in_world))
+            self._pull(self.episode.force_in_world)
         if self.episode.gust_m_s is not None:
             first = self._blown(torch.zeros_like(self.gust), self.episode.gust_m_s, self.numbers.advance(), 0.0)
             self.gust = torch.where(mask.unsqueeze(1), first, self.gust)
@@ -389,6 +389,10 @@ class Environment:
             keep, chance = math.exp(-period_s / self.task.burst_s), 1.0 - math.exp(-period_s / self.task.burst_every_s)
             self.burst = self._burst(self.burst, start.burst_n, self.numbers.advance(), keep, chance)
             force = force + self.burst
+        self._pull(force)
+
+    def _pull(self, force: Tensor) -> None:
+        """Let the episodes' own external force [N] ``[num_envs, 3]`` act on the base, until another one does."""
         self.simulator.apply_wrench(force, torch.zeros_like(force))
 
     def _push(self) -> None:

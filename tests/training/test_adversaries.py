@@ -18,7 +18,7 @@ from torch import Tensor
 
 from robots.errors import TetherError
 from tasks.pendulum import SwingUp
-from tasks.task import Signals, Transition
+from tasks.task import Signals, Start, Transition
 from tasks.uncertainty import Uncertain
 from tests.training.point import PointSimulator, PointSuite, Reach
 from training.adversaries.box import Box, quantities
@@ -199,6 +199,21 @@ def test_sensors_and_actuators_are_set_off() -> None:
     torch.testing.assert_close(step.sensors["velocity"], step.state["velocity"])
 
 
+class Waving(Blown):
+    """`Blown`, pushed by a force of its own that changes within the episode."""
+
+    def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
+        """With 0.5 N throughout."""
+        return super().sample(suite, num_envs, generator)._replace(force_knots_n=torch.tensor([0.5, 0.0, 0.0]).expand(num_envs, 2, 3))
+
+
+def test_its_force_acts_beside_one_that_changes() -> None:
+    environment = contested(named("random"), seeds=(1,), suite=PointSuite("near"), task=Waving())
+    environment.reset()
+    environment.step({"force": torch.zeros(SHARE, 1)})
+    torch.testing.assert_close(environment.simulator.force[:, 0], 0.5 + 0.2 * environment.delta[:, 1])
+
+
 def test_an_adversary_moves_its_own_in_its_environments_only() -> None:
     environment = contested(named("tc_rmdp", over=("wind",), share=0.5, pace=0.1), seeds=(1, 2), suite=PointSuite("near"))
     environment.reset()
@@ -226,14 +241,32 @@ def test_the_adversary_finds_the_worst_direction_of_a_linear_payoff(replicas: in
     rows = weights.repeat_interleave(16, dim=0)
     player = Player(2, 3, 16 * replicas, PlayerConfig(hidden=(8,), learning_rate=2e-2), range(replicas), CPU)
     nothing, nobody = torch.zeros(16 * replicas, 2), torch.zeros(16 * replicas, dtype=torch.bool)
+    everyone = ~nobody
     for iteration in range(60):
         for _ in range(8):
             action = player.act(nothing)
-            player.feel((rows * action).sum(1), nobody, nobody, nothing)
+            player.feel((rows * action).sum(1), nobody, nobody, everyone, nothing)
         player.learn(iteration, nothing)
     with torch.no_grad():
         mean = player.actor(player.normalizer(nothing))
     assert (mean * -rows.sign() > 0.7).all()
+
+
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_nothing_is_learned_from_what_has_ended(replicas: int) -> None:
+    """Some protagonists reset an environment only with their next window: what happens there until then is no episode's."""
+    count, generator = 4 * replicas, torch.Generator().manual_seed(0)
+    players = [Player(2, 3, count, EVERY, range(replicas), CPU) for _ in range(2)]
+    ends = torch.arange(count) % 4 == 1
+    for step in range(6):
+        seen, reward, running = torch.randn(count, 2, generator=generator), torch.randn(count, generator=generator), ~ends | (step <= 2)
+        for player, wrong in zip(players, (0.0, 1e3), strict=True):
+            player.act(torch.where(running.unsqueeze(1), seen, wrong))
+            player.feel(torch.where(running, reward, wrong), ends & (step >= 2), torch.zeros_like(ends), running, seen)
+    for player in players:
+        player.learn(0, seen)
+    left, right = (player.state_dict() for player in players)
+    torch.testing.assert_close([left["actor"], left["critic"], left["log_std"]], [right["actor"], right["critic"], right["log_std"]])
 
 
 class Payoff(Blown):
@@ -391,9 +424,12 @@ def config_without_adversary_has_no_word_of_it(config: TrainConfig) -> bool:
     return "adversary" not in config.command()
 
 
-@pytest.mark.parametrize("task", ["pendulum", "planar_quadrotor", "hover"])
-def test_tasks_can_be_trained_against_one(task: str) -> None:
-    small = {"num_envs": 4, "iterations": 2, "check_every": 0, "ppo": {"horizon": 4, "minibatches": 1}, "adversary": {"name": "tc_rmdp"}}
-    batch = Batch(changed(preset(task), small, "test"), SEEDS)
+@pytest.mark.parametrize(
+    ("task", "algorithm"), [("pendulum", "ppo"), ("planar_quadrotor", "ppo"), ("hover", "ppo"), ("hover", "shac"), ("skim", "shac")]
+)
+def test_tasks_can_be_trained_against_one(task: str, algorithm: str) -> None:
+    small = {"num_envs": 4, "iterations": 2, "check_every": 0, "adversary": {"name": "tc_rmdp"}}
+    small |= {"ppo": {"horizon": 4, "minibatches": 1}} if algorithm == "ppo" else {"shac": {"horizon": 4}}
+    batch = Batch(changed(preset(task, algorithm), small, "test"), SEEDS)
     batch.iterate()
     assert "adversary_std" in batch.iterate()

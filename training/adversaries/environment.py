@@ -46,7 +46,9 @@ class ContestedEnvironment(Environment):
         self.box = Box(quantities(task, adversary.over), simulator.device)
         self.draws = RandomNumbers(simulator.num_envs, seeds, simulator.device)
         self.delta = torch.zeros(simulator.num_envs, self.box.size, device=simulator.device)
+        self.force: Tensor | None = None  # [N] of δ, beside the episodes' own
         self.held: Tensor | None = None
+        self.over = torch.zeros(simulator.num_envs, dtype=torch.bool, device=simulator.device)  # ended, and not begun anew
         self.player: Player | None = None
         super().__init__(task, simulator, suite=suite, seed=seed, **options)
         if adversary.plays:
@@ -86,13 +88,14 @@ class ContestedEnvironment(Environment):
         self.draws.advance()
         if self.player is not None:
             self._move(self.player)
+            self._impose(self.box.values(self.delta))
         values = self.box.values(self.delta)
-        self._impose(values)
         step = super().step(self._offset("actuation", actuation, values))
         self.sensors = self._offset("sensor", self.sensors, values)
         if self.player is not None:
-            reward, terminated, truncated = (part[self.playing] for part in (step.reward.detach(), step.terminated, step.truncated))
-            self.player.feel(reward, terminated, truncated, self.seen())
+            parts = (step.reward.detach(), step.terminated, step.truncated, ~self.over)
+            self.player.feel(*(part[self.playing] for part in parts), self.seen())
+        self.over = self.over | step.terminated | step.truncated
         return step._replace(sensors=self.sensors)
 
     @torch.no_grad()
@@ -102,6 +105,7 @@ class ContestedEnvironment(Environment):
 
     def _reset(self, mask: Tensor) -> None:
         super()._reset(mask)
+        self.over = self.over & ~mask
         self.delta = torch.where(mask.unsqueeze(1), self._first(), self.delta)
         self._impose(self.box.values(self.delta))
 
@@ -123,9 +127,12 @@ class ContestedEnvironment(Environment):
             self.simulator.randomize(self.everyone, parameters)
         forces = [values[q.name] for q in self.box.quantities if q.kind == "force"]
         if forces:
-            force = torch.stack(forces).sum(0)
+            self.force = torch.stack(forces).sum(0)
             constant = self.episode.force_in_world
-            self.simulator.apply_wrench(force if constant is None else force + constant, torch.zeros_like(force))
+            self._pull(torch.zeros_like(self.force) if constant is None else constant)
+
+    def _pull(self, force: Tensor) -> None:
+        super()._pull(force if self.force is None else force + self.force)
 
     def _offset(self, kind: str, signals: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``signals`` with what is added to them."""
@@ -134,10 +141,10 @@ class ContestedEnvironment(Environment):
 
     def state_dict(self) -> dict[str, Any]:
         """See `Environment.state_dict`; the player's own is with the algorithm."""
-        return super().state_dict() | {"delta": self.delta, "draws": self.draws.state_dict()}
+        return super().state_dict() | {"delta": self.delta, "over": self.over, "draws": self.draws.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Inverse of `state_dict`."""
         super().load_state_dict(state)
-        self.delta = state["delta"]
+        self.delta, self.over = state["delta"], state.get("over", self.over)
         self.draws.load_state_dict(state["draws"])

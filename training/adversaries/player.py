@@ -15,28 +15,36 @@ from torch import Tensor, nn
 from training.adversaries.config import PlayerConfig
 from training.normalizer import RunningNormalizer
 from training.perceptron import perceptron
-from training.ppo import NotFinite, advantages, clip_gradient, clipped_loss, log_probability, value_loss
+from training.ppo import NotFinite, advantages, clip_gradient, clipped_loss, log_probability
 from training.replicas import Generators, Streams, shares, spread
 
 
 class Moment(NamedTuple):
-    """One control step of the environments it plays in, ``[n, …]``; the action is not cut yet, the reward is the adversary's."""
+    """One control step of the environments it plays in, ``[n, …]``.
+
+    The action is not cut yet, the reward is the adversary's; what is not ``running`` had ended before, and waits to begin anew.
+    """
 
     observation: Tensor
     action: Tensor
     log_probability: Tensor
     reward: Tensor
     done: Tensor
+    running: Tensor
 
 
 class Lesson(NamedTuple):
-    """What it learns from, ``[steps, n, …]``; observations and returns are normalised."""
+    """What it learns from, ``[steps, n, …]``; observations and returns are normalised.
+
+    Weights are 0 where nothing was running, and 1 on a mean over each replica.
+    """
 
     observations: Tensor
     actions: Tensor
     log_probabilities: Tensor
     advantages: Tensor
     returns: Tensor
+    weights: Tensor
 
 
 class Player:
@@ -77,13 +85,15 @@ class Player:
         return action.clamp(-1.0, 1.0)
 
     @torch.no_grad()
-    def feel(self, reward: Tensor, terminated: Tensor, truncated: Tensor, final: Tensor) -> None:
-        """What came of the last action: the protagonist's reward, ends ``[n]``, and what there is to see ``[n, size]`` before any reset."""
+    def feel(self, reward: Tensor, terminated: Tensor, truncated: Tensor, running: Tensor, final: Tensor) -> None:
+        """What came of the last action: the protagonist's reward, ends, whether this step was before one ``[n]``, and what there is to see
+        ``[n, size]`` before any reset.
+        """
         assert self._acted is not None
         own = -reward
         if truncated.any():
             own = own + self.config.discount * torch.where(truncated, self.value(final), 0.0)
-        self.moments.append(Moment(*self._acted, own, terminated | truncated))
+        self.moments.append(Moment(*self._acted, own, terminated | truncated, running))
 
     def value(self, observation: Tensor) -> Tensor:
         """V ``[…]`` in the units of the reward."""
@@ -114,19 +124,22 @@ class Player:
         advantage = advantages(rollout.reward, values, rollout.done, self.config.discount, self.config.trace)
         returns = (advantage + values[:-1]).unsqueeze(-1)
         observations = self.normalizer(rollout.observation)
-        self.normalizer.update(*shares(rollout.observation, self.replicas))
-        self.return_normalizer.update(*shares(returns, self.replicas))
-        relative = [(part - part.mean()) / (part.std() + 1e-8) for part in shares(advantage, self.replicas)]
+        self.normalizer.update(*shares(rollout.observation, self.replicas, rollout.running))
+        self.return_normalizer.update(*shares(returns, self.replicas, rollout.running))
+        every = zip(shares(advantage, self.replicas), shares(advantage, self.replicas, rollout.running), strict=True)
+        relative = [(part - counted.mean()) / (counted.std() + 1e-8) for part, counted in every]
+        weights = [part / part.float().mean().clamp(min=1e-8) for part in shares(rollout.running, self.replicas)]
         normalized = self.return_normalizer.standardized(returns).squeeze(-1)
-        return Lesson(observations, rollout.action, rollout.log_probability, torch.cat(relative, dim=1), normalized)
+        moves = (rollout.action, rollout.log_probability)
+        return Lesson(observations, *moves, torch.cat(relative, dim=1), normalized, torch.cat(weights, dim=1))
 
     def improve(self, lesson: Lesson) -> Tensor:
         """One gradient step; (policy loss, value loss)."""
         mean, log_std = self.actor(lesson.observations), spread(self.log_std, self.replicas, self.num_envs)
         ratio = (log_probability(lesson.actions, mean, log_std) - lesson.log_probabilities).exp()
-        policy = clipped_loss(ratio, lesson.advantages, self.config.clip)
-        values = self.critic(lesson.observations).squeeze(-1)
-        value = value_loss(values, values.detach(), lesson.returns, clip=0.0)
+        policy = clipped_loss(ratio, lesson.weights * lesson.advantages, self.config.clip)
+        errors = self.critic(lesson.observations).squeeze(-1) - lesson.returns
+        value = 0.5 * (lesson.weights * errors.square()).mean()
         entropy = (self.entropy_weights * self.log_std.view(self.replicas, -1).sum(1)).sum()  # up to a constant
         self.optimizer.zero_grad()
         ((policy + value) * self.replicas - entropy).backward()

@@ -319,6 +319,10 @@ class Environment:
         observation: Tensor = self._privileged(self.state, self.simulator.parameters(), dict(self.asked))
         return observation
 
+    def context(self) -> Tensor:
+        """What of `privileged` does not follow from state, parameters and command: nothing, ``[num_envs, 0]``."""
+        return torch.zeros(self.num_envs, 0, device=self.device)
+
     def detach(self) -> None:
         """Cut everything off the graph that led to it, for truncated back-propagation; `TetherError` on a simulator without gradients."""
         self.simulator.detach()

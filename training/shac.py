@@ -87,6 +87,15 @@ class Offsets(NamedTuple):
     recurrent: Tensor
 
 
+class Known(NamedTuple):
+    """What a critic is given beside the actor's observation, of every environment; see `Environment.privileged`."""
+
+    state: dict[str, Tensor]
+    parameters: dict[str, Tensor]
+    command: dict[str, Tensor]
+    context: Tensor
+
+
 class Step(NamedTuple):
     """One control step of every environment, ``[num_envs, …]``; see `Window`."""
 
@@ -97,8 +106,7 @@ class Step(NamedTuple):
     errors: Tensor
     terminated: Tensor
     truncated: Tensor
-    state: dict[str, Tensor]
-    command: dict[str, Tensor]
+    known: Known
 
 
 class Window(NamedTuple):
@@ -241,13 +249,13 @@ class SHAC:
         size = (self.config.horizon, self.environment.num_envs)
         shapes = ((*size, self.law.task.action_size), (*size, self.law.actor.recurrent_size))
         offsets = Offsets(*(torch.zeros(shape, device=self.device, requires_grad=True) for shape in shapes))
-        state, command, running, parts = self.environment.state, self.command, self.environment.everyone, []
+        known, running, parts = [self.known()], self.environment.everyone, []
         went_on: list[Tensor] = []
         for offset in zip(*(each.unbind() for each in offsets), strict=True):
             went_on.append(running)
             parts.append(self.advance(Offsets(*offset), running))
             running = running & ~(parts[-1].terminated | parts[-1].truncated)
-        states, commands = [state, *(part.state for part in parts)], [command, *(part.command for part in parts)]
+        known += [part.known for part in parts]
         stacked = (torch.stack(part) for part in list(zip(*parts, strict=True))[:7])
         observations, recurrent, rewards, interventions, errors, terminated, truncated = stacked
         alive = torch.stack(went_on)
@@ -255,7 +263,7 @@ class SHAC:
             offsets=offsets,
             observations=observations.detach(),
             recurrent=recurrent.detach(),
-            critic_observations=self.critic_observations(observations, states, commands),
+            critic_observations=self.critic_observations(observations, known),
             rewards=torch.where(alive, rewards, 0.0),
             interventions=torch.where(alive, interventions, 0.0),
             errors=errors.detach(),
@@ -279,16 +287,22 @@ class SHAC:
         self.sensors, self.command, self.memory = step.sensors, step.command, output.memory
         changed = (law.sent(output.memory) - output.unguarded).square().mean(1) if law.guard else torch.zeros_like(step.reward)
         seen = (percept.observation, percept.recurrent)
-        return Step(*seen, step.reward, changed, step.tracking_error, step.terminated, step.truncated, step.state, step.command)
+        return Step(*seen, step.reward, changed, step.tracking_error, step.terminated, step.truncated, self.known())
 
-    def critic_observations(self, observations: Tensor, states: list[dict[str, Tensor]], commands: list[dict[str, Tensor]]) -> Tensor:
+    def known(self) -> Known:
+        """As it is now."""
+        environment = self.environment
+        return Known(environment.state, environment.simulator.parameters(), self.command, environment.context())
+
+    def critic_observations(self, observations: Tensor, known: list[Known]) -> Tensor:
         """The actor's observations and what only simulation knows ``[horizon + 1, num_envs, size]``; nothing without a critic."""
         if not self.has_critic:
             return observations.new_empty(0)
         last = self.pilot.perceive(self.sensors, self.command, self.memory).observation
-        parameters = _joined([self.environment.simulator.parameters()] * len(states))
-        privileged = self.law.task.privileged_observation(_joined(states), parameters, _joined(commands))
-        return torch.cat([torch.cat([observations, last.unsqueeze(0)]), privileged.view(len(states), len(last), -1)], dim=2)
+        signals = (_joined([getattr(each, name) for each in known]) for name in ("state", "parameters", "command"))
+        privileged = self.law.task.privileged_observation(*signals).view(len(known), len(last), -1)
+        contexts = torch.stack([each.context for each in known])
+        return torch.cat([torch.cat([observations, last.unsqueeze(0)]), privileged, contexts], dim=2)
 
     def detach(self) -> None:
         """Cut everything off the graph of the last window."""

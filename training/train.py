@@ -226,10 +226,10 @@ def make_environment(config: TrainConfig, task: Task, num_envs: int, seed: int |
 
 
 def _critic_sees(config: TrainConfig) -> bool:
-    """Whether the critic sees the adversary; those of SHAC and BPTT are given states, and no more."""
-    able, asked = config.algorithm not in ("shac", "bptt"), config.adversary.critic_sees
+    """Whether the critic sees the adversary; BPTT has none."""
+    able, asked = config.algorithm != "bptt", config.adversary.critic_sees
     if asked and not able:
-        raise TetherError(f"the critic of {config.algorithm} cannot see the adversary; set adversary.critic_sees=False")
+        raise TetherError(f"{config.algorithm} has no critic that could see the adversary; set adversary.critic_sees=False")
     return able if asked is None else asked
 
 

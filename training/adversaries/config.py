@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-AdversaryName = Literal["none", "random", "rarl", "qarl", "tc_rmdp", "grad"]
+AdversaryName = Literal["none", "random", "worst", "rarl", "qarl", "tc_rmdp", "grad"]
 
 
 @dataclass(frozen=True)
@@ -66,11 +66,13 @@ class AdversaryConfig:
 
     Attributes:
         name: ``none``. ``random``: nobody plays; all of the task's uncertain quantities that are physical are drawn for each episode.
-            ``rarl``, ``qarl``: an adversary sets what it plays with in every step, at will; the latter's entropy follows a curriculum.
+            ``worst``: an adversary chooses before an episode, of several draws, where its critic expects the protagonist to earn least.
+            ``rarl``, ``qarl``: it sets what it plays with in every step, at will; the latter's entropy follows a curriculum.
             ``tc_rmdp``: it moves it slowly, from where it was drawn. ``grad``: it stays in a ball, and close to where it was.
         over: the task's uncertain quantities that it plays with, by name; none for all physical ones. Others are drawn for each episode.
         strength: bound on their coordinates, of which 1 are the ends of the ranges; ε of ``grad``, in the 2-norm over all of them.
         pace: how far they move in a step, over ``strength``: L of ``tc_rmdp``, ε̄/ε of ``grad``.
+        candidates: draws that ``worst`` chooses from, half of them corners of what it plays with.
         share: of the environments that it plays in; in the others everything is drawn.
         every: roll-outs of which it learns from the last.
         critic_sees: whether the protagonist's critic sees the coordinates; none for wherever its algorithm can. No actor does.
@@ -82,6 +84,7 @@ class AdversaryConfig:
     over: tuple[str, ...] = ()
     strength: float = 1.0
     pace: float = 0.2
+    candidates: int = 32
     share: float = 1.0
     every: int = 1
     critic_sees: bool | None = None
@@ -92,8 +95,9 @@ class AdversaryConfig:
         for name in ("strength", "pace", "share"):
             if not 0.0 < getattr(self, name) <= (1.0 if name != "strength" else float("inf")):
                 raise ValueError(f"{name} must be within 0…1, and not 0, not {getattr(self, name)}")
-        if self.every < 1:
-            raise ValueError(f"every must be at least 1, not {self.every}")
+        for name in ("every", "candidates"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
     @property
     def plays(self) -> bool:

@@ -10,6 +10,7 @@ import torch
 from training.adversaries.environment import ContestedEnvironment
 from training.adversaries.player import Player
 from training.adversaries.temperature import Temperature
+from training.adversaries.value_learner import ValueLearner
 from training.episodes import EpisodeStatistics
 
 
@@ -23,7 +24,7 @@ class Contest:
         seeds: of the protagonist, one a replica.
     """
 
-    def __init__(self, protagonist: Any, environment: ContestedEnvironment, player: Player, seeds: list[int]) -> None:
+    def __init__(self, protagonist: Any, environment: ContestedEnvironment, player: ValueLearner, seeds: list[int]) -> None:
         self.protagonist, self.environment, self.player = protagonist, environment, player
         self.temperature = Temperature(environment.adversary.temperature, seeds) if environment.adversary.name == "qarl" else None
 
@@ -46,17 +47,17 @@ class Contest:
     def iterate(self) -> dict[str, float | None]:
         """See `training.algorithms.Algorithm`; the adversary's figures have names that say so."""
         metrics: dict[str, float | None] = self.protagonist.iterate()
-        if self.temperature is not None:
-            metrics |= self._heat(self.temperature)
+        if self.temperature is not None and isinstance(self.player, Player):
+            metrics |= self._heat(self.temperature, self.player)
         if self.iteration % self.environment.adversary.every:
             self.player.forget()
             return metrics
         return metrics | self.player.learn(self.iteration, self.environment.seen())
 
-    def _heat(self, temperature: Temperature) -> dict[str, float | None]:
+    def _heat(self, temperature: Temperature, player: Player) -> dict[str, float | None]:
         """Draw what the adversary's entropy is worth, and advance the curriculum."""
         drawn = temperature.draw(self.iteration)
-        self.player.entropy_weights = torch.tensor(drawn, device=self.environment.device)
+        player.entropy_weights = torch.tensor(drawn, device=self.environment.device)
         temperature.advance(self.iteration, [each["return"] for each in self.episodes.by_replica()])
         return {"adversary_temperature": sum(drawn) / len(drawn), "adversary_shape": sum(temperature.shapes) / len(drawn)}
 

@@ -16,6 +16,7 @@ from training.adversaries.box import Box, quantities
 from training.adversaries.config import AdversaryConfig
 from training.adversaries.motions import DRAWN, MOTIONS
 from training.adversaries.player import Player
+from training.adversaries.value_learner import Chooser
 from training.environment import Environment, EnvironmentStep
 
 ADVERSARY_SEED = 2_000_029  # added to the seed: nobody else draws from there
@@ -25,7 +26,7 @@ class ContestedEnvironment(Environment):
     """`Environment` under `AdversaryConfig`.
 
     Before every step the adversary, where one plays, sees the privileged observation and the coordinates δ, and moves its own; then they
-    become parameters, forces and offsets of the step. The first reading of an episode has no offset.
+    become parameters, forces and offsets of the step. ``worst`` chooses before an episode instead. The first reading of one has no offset.
 
     Args:
         task, simulator, suite, seed, options: see `Environment`. What is uncertain goes before what the suite says of the same.
@@ -34,6 +35,7 @@ class ContestedEnvironment(Environment):
     Attributes:
         delta: δ of the last step, or of the start ``[num_envs, size]``, see `Box`.
         player: the adversary, if one plays.
+        watched: indices of the environments that it learns from.
 
     Raises:
         TetherError: also for a task that declares nothing uncertain, a name it does not have, or an adversary with nothing to play with.
@@ -49,7 +51,7 @@ class ContestedEnvironment(Environment):
         self.force: Tensor | None = None  # [N] of δ, beside the episodes' own
         self.held: Tensor | None = None
         self.over = torch.zeros(simulator.num_envs, dtype=torch.bool, device=simulator.device)  # ended, and not begun anew
-        self.player: Player | None = None
+        self.player: Player | Chooser | None = None
         super().__init__(task, simulator, suite=suite, seed=seed, **options)
         if adversary.plays:
             self._invite(seeds)
@@ -62,8 +64,16 @@ class ContestedEnvironment(Environment):
             raise TetherError(f"an adversary plays in whole environments that do not reset themselves; {config.share:g} of {own} are none")
         self.columns = self.box.columns(config.over or self.box.labels)
         self.playing = torch.arange(self.num_envs, device=self.device).view(len(seeds), own)[:, :count].flatten()
-        size = super().privileged().shape[1] + self.box.size
-        self.player = Player(size, len(self.columns), len(self.playing), config.player, seeds, self.device)
+        chooses = config.name == "worst"
+        self.watched = torch.arange(self.num_envs, device=self.device) if chooses else self.playing
+        middle, now = self.box.values(torch.zeros_like(self.delta)), self.simulator.parameters()
+        known = {q.of: middle[q.name].expand_as(now[q.of]).clone() for q in self.box.quantities if q.kind == "parameter"}
+        self.described = known  # what δ says, the adversary need not see twice
+        size = self._situation().shape[1] + self.box.size
+        if chooses:
+            self.player = Chooser(size, len(self.watched), config.player, seeds, self.device)
+        else:
+            self.player = Player(size, len(self.columns), len(self.playing), config.player, seeds, self.device)
 
     def hold(self, delta: Tensor) -> None:
         """Let every later episode have these coordinates ``[num_envs, size]`` or ``[1, size]``, instead of drawn ones."""
@@ -76,25 +86,36 @@ class ContestedEnvironment(Environment):
 
     def privileged(self) -> Tensor:
         """See `Environment.privileged`; with the coordinates, if the critic sees them."""
-        seen = super().privileged()
-        return torch.cat([seen, self.delta], dim=1) if self.adversary.critic_sees else seen
+        return torch.cat([super().privileged(), self.context()], dim=1)
+
+    def context(self) -> Tensor:
+        """See `Environment.context`: the coordinates, if the critic sees them."""
+        return self.delta if self.adversary.critic_sees else super().context()
 
     def seen(self) -> Tensor:
         """What the adversary sees, ``[n, size]``; no gradient comes from there."""
-        return torch.cat([super().privileged(), self.delta], dim=1)[self.playing].detach()
+        return torch.cat([self._situation(), self.delta], dim=1)[self.watched]
+
+    def _situation(self) -> Tensor:
+        """The privileged observation, as if nothing were uncertain about the parameters."""
+        observation: Tensor = self._privileged(self.state, self.simulator.parameters() | self.described, self.command)
+        return observation.detach()
 
     def step(self, actuation: Mapping[str, Tensor]) -> EnvironmentStep:
         """See `Environment.step`."""
         self.draws.advance()
-        if self.player is not None:
+        if isinstance(self.player, Player):
             self._move(self.player)
             self._impose(self.box.values(self.delta))
+        elif self.player is not None:
+            self.player.look(self.seen())
         values = self.box.values(self.delta)
         step = super().step(self._offset("actuation", actuation, values))
         self.sensors = self._offset("sensor", self.sensors, values)
         if self.player is not None:
             parts = (step.reward.detach(), step.terminated, step.truncated, ~self.over)
-            self.player.feel(*(part[self.playing] for part in parts), self.seen())
+            reward, terminated, truncated, running = (part[self.watched] for part in parts)
+            self.player.feel(reward, terminated, truncated, running, self.seen())
         self.over = self.over | step.terminated | step.truncated
         return step._replace(sensors=self.sensors)
 
@@ -117,8 +138,22 @@ class ContestedEnvironment(Environment):
         if self.player is None:
             return drawn
         where = (self.playing.unsqueeze(1), self.columns)
-        own = drawn[where].clamp(-self.adversary.strength, self.adversary.strength)
-        return drawn.index_put(where, own if self.adversary.name in DRAWN else torch.zeros_like(own))
+        if isinstance(self.player, Chooser):
+            own = self._worst(self.player, drawn[self.playing])
+        elif self.adversary.name in DRAWN:
+            own = drawn[where].clamp(-self.adversary.strength, self.adversary.strength)
+        else:
+            own = torch.zeros_like(drawn[where])
+        return drawn.index_put(where, own)
+
+    def _worst(self, chooser: Chooser, drawn: Tensor) -> Tensor:
+        """The adversary's own, of the candidate that its critic fears least; half of them are drawn in the box, half of its corners."""
+        count, size = self.adversary.candidates, len(self.columns)
+        numbers = (2.0 * uniform(self.draws.key, 1, count * size) - 1.0)[self.playing].unflatten(1, (count, size))
+        corner = torch.arange(count, device=self.device).view(-1, 1) % 2 == 0
+        own = self.adversary.strength * torch.where(corner, torch.where(numbers < 0.0, -1.0, 1.0), numbers)
+        candidates = drawn.expand(count, -1, -1).index_copy(2, self.columns, own.transpose(0, 1))
+        return chooser.choose(self._situation()[self.playing], candidates)[:, self.columns]
 
     def _impose(self, values: Mapping[str, Tensor]) -> None:
         """Give the engine what is physical."""

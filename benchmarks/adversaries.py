@@ -47,7 +47,7 @@ SHARE = "adversary.share=0.5"  # the other environments are as under randomisati
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),
     "random": ("adversary.name=random",),
-    **{name: (f"adversary.name={name}", SHARE) for name in ("rarl", "qarl", "tc_rmdp", "grad")},
+    **{name: (f"adversary.name={name}", SHARE) for name in ("worst", "rarl", "qarl", "tc_rmdp", "grad")},
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -43,4 +44,16 @@ def _table(task: str, group: Sequence[Result]) -> str:
     for result in group:
         cells = [spread(result[where][what], form) for where, what, form in COLUMNS]
         lines.append(f"| {result['variant']} | " + " | ".join(cells) + f" | {result['processor_time_s']:.0f} s |")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_differences(group)])
+
+
+def _differences(group: Sequence[Result]) -> list[str]:
+    """How much better than randomisation each of the others is, seed by seed."""
+    base = next((result for result in group if result["variant"] == "random"), None)
+    others = [result for result in group if base is not None and result is not base and result["seeds"] == base["seeds"]]
+    lines = [""] if others else []
+    for result, (where, what, form) in itertools.product(others, COLUMNS):
+        if base is not None and where != "middle":
+            gained = (np.array(result[where][what]) - np.array(base[where][what])).tolist()
+            lines.append(f"- {result['variant']} − random, of the same seed, {where} {what}: {spread(gained, form)}")
+    return lines

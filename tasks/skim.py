@@ -40,11 +40,13 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from robots.description import Robot
 from tasks.flight_suite import FlightSuite
 from tasks.hover import Hover, Worth
 from tasks.hover_suites import FULL as HOVER_FULL
 from tasks.quadrotor_flight import GOAL, POSITION
 from tasks.task import Memory, Signals, Start, Transition
+from tasks.uncertainty import Uncertain
 
 HIGH_M = 15.0
 
@@ -102,6 +104,10 @@ class Skim(Hover):
     success_s = 3.0
     judged_part = "the last three seconds"
     ground_m = 0.3  # of height, over which the ground is seen
+
+    def __init__(self, robot: Robot | None = None) -> None:
+        super().__init__(robot)
+        self.uncertain = (*self.uncertain[:2], Uncertain("burst", "external", "", (0.25,), (2.0,)))  # mass and thrust as hover's
 
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""

@@ -15,14 +15,15 @@ class Uncertain:
 
     Attributes:
         name: what a configuration calls it.
-        kind: ``parameter`` of the engine (`Simulator.parameters`); ``force`` on the base in the world [N], x, y, z; ``sensor`` or
-            ``actuation``: something that is added to a reading or a signal.
-        of: name of the parameter, sensor or actuation signal; of a force, empty.
+        kind: ``parameter`` of the engine (`Simulator.parameters`); ``force`` on the base in the world [N], x, y, z;
+            ``external``: a factor on the force that episodes have of their own, bursts, waves and all; ``sensor`` or ``actuation``:
+            something that is added to a reading or a signal.
+        of: name of the parameter, sensor or actuation signal; else empty.
         lower, upper: of every component, in the units of what it is of. One whose ends are equal stays there.
     """
 
     name: str
-    kind: Literal["parameter", "force", "sensor", "actuation"]
+    kind: Literal["parameter", "force", "external", "sensor", "actuation"]
     of: str
     lower: tuple[float, ...]
     upper: tuple[float, ...]
@@ -34,4 +35,4 @@ class Uncertain:
     @property
     def physical(self) -> bool:
         """Whether it is of the world rather than of what passes between robot and policy: only this is randomised without being named."""
-        return self.kind in ("parameter", "force")
+        return self.kind in ("parameter", "force", "external")

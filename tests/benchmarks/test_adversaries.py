@@ -60,4 +60,6 @@ def test_the_table_has_a_row_for_each_opponent() -> None:
     text = adversaries_report.text(results)
     assert "pendulum: 4 seeds, 1 k control steps each, over gravity" in text
     assert text.count("-2.5 (-4.0 – -1.0) | 50.0% (0.0% – 100.0%)") == 6
+    assert "- rarl − random, of the same seed, worst return: 0.0 (0.0 – 0.0)" in text
+    assert "random − random" not in text
     assert "return worst -2.5" in adversaries_report.one_line(results[0])

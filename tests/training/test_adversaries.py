@@ -202,7 +202,9 @@ def test_sensors_and_actuators_are_set_off() -> None:
 
 
 class Waving(Blown):
-    """`Blown`, pushed by a force of its own that changes within the episode."""
+    """`Blown`, pushed by a force of its own that changes within the episode, and is up to three times as strong."""
+
+    uncertain = (*Blown.uncertain[:2], Uncertain("wave", "external", "", (1.0,), (3.0,)))
 
     def sample(self, suite: Any, num_envs: int, generator: torch.Generator) -> Start:
         """With 0.5 N throughout."""
@@ -213,7 +215,8 @@ def test_its_force_acts_beside_one_that_changes() -> None:
     environment = contested(named("random"), seeds=(1,), suite=PointSuite("near"), task=Waving())
     environment.reset()
     environment.step({"force": torch.zeros(SHARE, 1)})
-    torch.testing.assert_close(environment.simulator.force[:, 0], 0.5 + 0.2 * environment.delta[:, 1])
+    _, force, factor = environment.delta.unbind(1)
+    torch.testing.assert_close(environment.simulator.force[:, 0], 0.5 * (2.0 + factor) + 0.2 * force)
 
 
 def test_an_adversary_moves_its_own_in_its_environments_only() -> None:

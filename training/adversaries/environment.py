@@ -49,6 +49,7 @@ class ContestedEnvironment(Environment):
         self.draws = RandomNumbers(simulator.num_envs, seeds, simulator.device)
         self.delta = torch.zeros(simulator.num_envs, self.box.size, device=simulator.device)
         self.force: Tensor | None = None  # [N] of δ, beside the episodes' own
+        self.factor: Tensor | None = None  # of δ, on the episodes' own
         self.held: Tensor | None = None
         self.over = torch.zeros(simulator.num_envs, dtype=torch.bool, device=simulator.device)  # ended, and not begun anew
         self.player: Player | Chooser | None = None
@@ -160,14 +161,16 @@ class ContestedEnvironment(Environment):
         parameters = {q.of: values[q.name] for q in self.box.quantities if q.kind == "parameter"}
         if parameters:
             self.simulator.randomize(self.everyone, parameters)
-        forces = [values[q.name] for q in self.box.quantities if q.kind == "force"]
-        if forces:
-            self.force = torch.stack(forces).sum(0)
+        forces, factors = ([values[q.name] for q in self.box.quantities if q.kind == kind] for kind in ("force", "external"))
+        self.force = torch.stack(forces).sum(0) if forces else None
+        self.factor = torch.stack(factors).prod(0) if factors else None
+        if forces or factors:
             constant = self.episode.force_in_world
-            self._pull(torch.zeros_like(self.force) if constant is None else constant)
+            self._pull(torch.zeros(self.num_envs, 3, device=self.device) if constant is None else constant)
 
     def _pull(self, force: Tensor) -> None:
-        super()._pull(force if self.force is None else force + self.force)
+        own = force if self.factor is None else force * self.factor
+        super()._pull(own if self.force is None else own + self.force)
 
     def _offset(self, kind: str, signals: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """``signals`` with what is added to them."""

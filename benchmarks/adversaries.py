@@ -39,15 +39,17 @@ RESULTS = Path(__file__).parent / "results" / "adversaries"
 LEVELS = (-1.0, 0.0, 1.0)
 SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {  # the protagonist's algorithm, and overrides of the task's preset for it
-    "pendulum": ("shac", ("iterations=60", "shac.halve_every=20", "shac.critic_epochs=4", "shac.discount=0.97", "actor.squash=tanh")),
-    "planar_quadrotor": ("shac", ("iterations=50", "shac.halve_every=16", "shac.critic_epochs=4")),
-    "hover": ("ppo", ("num_envs=256", "iterations=120", "check_every=0")),
+    "hover": ("shac", ("check_every=0",)),
+    "skim": ("shac", ("risk.quantiles=0",)),
+    "planar_quadrotor": ("shac", ("iterations=200", "shac.halve_every=60", "shac.critic_epochs=4")),
+    "pendulum": ("shac", ("shac.critic_epochs=4", "actor.squash=tanh")),
 }
-SHARE = "adversary.share=0.5"  # the other environments are as under randomisation alone
+PLAYS = ("adversary.share=0.5", "adversary.player.discount=0.995")  # the other environments are as under randomisation alone
 VARIANTS: dict[str, tuple[str, ...]] = {
     "none": (),
     "random": ("adversary.name=random",),
-    **{name: (f"adversary.name={name}", SHARE) for name in ("worst", "rarl", "qarl", "tc_rmdp", "grad")},
+    "corners": ("adversary.name=worst", "adversary.candidates=1", *PLAYS),  # half of the time a corner, whichever: nobody learns
+    **{name: (f"adversary.name={name}", *PLAYS) for name in ("worst", "rarl", "qarl", "tc_rmdp", "grad")},
 }
 
 

@@ -237,7 +237,9 @@ class QuadrotorSimulator(Simulator):
         if given != self._given:
             self._widen(given)
         changed = self._core.randomize(mask, (self._parameters, self._state), new, self._derived.centre_of_mass, given)
-        self._parameters, self._state = changed[0].detach(), changed[1]  # both come from one kernel; parameters have no history
+        learned = self._parameters.requires_grad or any(value.requires_grad for value in new.values())
+        self._parameters = changed[0] if learned else changed[0].detach()  # one kernel gives both, but they do not follow from the state
+        self._state = changed[1]
         self._derived = self._core.derive_again(mask, self._derived, self._parameters, self._force, self._torque, given)
 
     def _widen(self, given: Given) -> None:

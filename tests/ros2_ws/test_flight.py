@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import JointState
 from std_srvs.srv import Trigger
 
@@ -19,15 +21,17 @@ from robots.errors import TetherError
 from tasks.track import Track
 from tests.ros2_ws.helpers import POLICIES, POLICY, undisturbed
 from tether_bringup.flight import ROOM, ROOM_GOALS, START, fly
-from tether_bringup.mission import robot_parameters, scheduling
+from tether_bringup.mission import fulfil, robot_parameters, scheduling
 from tether_bringup.processes import Process, parameters
 from tether_bringup.witness import Witness
 from tether_ros import qos
+from tether_ros.goal_operator import GoalOperator
 from tether_ros.operator_node import Operator
 from tether_sim.modes import SILENCE_PERIODS
 from training.export import export_law
 from training.geometric_track import GeometricTrack
 
+HALF_S = 6.0  # of a flight of two halves
 # A busy test machine misses deadlines that a robot's computer must meet; the guard on them has tests of its own.
 UNHURRIED = {"guards.missed_in_row": 1000, "guards.missed_fraction": 1.0, "guards.clock_trip_periods": 100.0, **scheduling()}
 
@@ -72,6 +76,33 @@ def test_a_policy_that_senses_obstacles_flies_around_them(domain: None, tmp_path
     gap = (np.linalg.norm(slots[:, :, :3], axis=2) - slots[:, :, 3]).min(1)
     assert 0.07 + 0.02 < gap.min() < 0.35, "clear of what it passes, and past something"
     assert np.abs(position[:, :2]).max() < 2.9
+
+
+def test_a_policy_that_is_asked_to_be_averse_flies_higher_from_then_on(domain: None, tmp_path: Path) -> None:
+    """Skim's policy holds a place at 15 cm above the ground; half-way through the flight its node's parameter ``risk_level`` goes to 1."""
+    log, skim, goal = tmp_path / "flight.mcap", Policy.load(POLICIES / "skim.onnx"), (0.0, 0.0, 0.15)
+
+    def operate(operator: GoalOperator) -> dict[str, Any]:
+        operator.fly([goal], HALF_S)
+        client: Any = operator.node.create_client(SetParameters, "policy_node/set_parameters")
+        operator.wait(client.service_is_ready, 30.0, "discovery of the policy node's parameters")
+        averse = Parameter("risk_level", value=1.0).to_parameter_msg()
+        done = client.call_async(SetParameters.Request(parameters=[averse]))
+        operator.wait(done.done, 30.0, "an answer to a parameter")
+        assert done.result().results[0].successful
+        operator.fly([goal], HALF_S)
+        return {}
+
+    robot = {"start_position_m": (0.0, 0.0, 1.0)}
+    undisturbed(lambda: fulfil(skim, robot, {"log": log, **UNHURRIED}, GoalOperator, operate))
+    recorded = read_log(log)
+    flown = recorded.columns["state"] == State.POLICY
+    asked, height = recorded.block("command.risk_level")[flown, 0], recorded.block("sensor.position_base_in_world")[flown, 2]
+    settled = 200  # of its steps, at 100 Hz
+    before, after = height[asked == 0.0][-settled:], height[asked == 1.0][-settled:]
+    assert min(len(before), len(after)) == settled
+    assert after.mean() > before.mean() + 0.1
+    assert after.std() < 0.1
 
 
 def test_a_policy_for_goals_that_stand_still_is_not_sent_a_figure_eight(domain: None, tmp_path: Path) -> None:

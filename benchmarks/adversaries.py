@@ -31,6 +31,7 @@ from training.adversaries.environment import ContestedEnvironment
 from training.batched import Batch
 from training.config import TrainConfig, make_task, preset
 from training.evaluate import evaluation_seed
+from training.examination import flights
 from training.learned_law import LearnedLaw
 from training.pilot import Pilot
 from training.simulators import make_simulator
@@ -40,7 +41,7 @@ LEVELS = (-1.0, 0.0, 1.0)
 SEARCH_SEED, FRESH_SEED = 30_000_001, 30_000_002  # of evaluation; what the search saw never counts
 TASKS: dict[str, tuple[str, tuple[str, ...]]] = {  # the protagonist's algorithm, and overrides of the task's preset for it
     "hover": ("shac", ("check_every=0",)),
-    "skim": ("shac", ("risk.quantiles=0",)),
+    "skim": ("shac", ("risk.quantiles=0", "shac.discount=0.99")),
     "planar_quadrotor": ("shac", ("iterations=200", "shac.halve_every=60", "shac.critic_epochs=4")),
     "pendulum": ("shac", ("shac.critic_epochs=4", "actor.squash=tanh")),
 }
@@ -78,22 +79,16 @@ class Examiner:
             task, simulator, suite=task.suite("full"), seed=self.seeds, auto_reset=False, adversary=AdversaryConfig("random")
         )
 
-    @torch.no_grad()
     def __call__(self, law: LearnedLaw, delta: Tensor) -> Flown:
         """With coordinates ``delta`` ``[replicas, cells, size]``; what a policy loses after a failure is not counted."""
-        environment, pilot = self.environment, Pilot(law)
+        environment = self.environment
         environment.hold(delta.repeat_interleave(self.shape[2], dim=1).flatten(0, 1))
-        sensors, command = environment.restart(self.seeds)
-        memory = law.initial_memory(environment.num_envs, environment.device)
-        alive, returns, errors = environment.everyone, torch.zeros(environment.num_envs, device=environment.device), []
-        for _ in range(environment.episode_steps):
-            output = pilot(sensors, command, memory)
-            step = environment.step(output.actuation)
-            sensors, command, memory = step.sensors, step.command, output.memory
+        returns, failed, errors = torch.zeros(environment.num_envs, device=environment.device), ~environment.everyone, []
+        for alive, _, step in flights(Pilot(law), environment, self.seeds):
             returns = returns + torch.where(alive, step.reward, 0.0)
-            alive = alive & ~step.terminated
+            failed = failed | step.terminated
             errors.append(step.tracking_error)
-        success = environment.task.success(torch.stack(errors), ~alive).float()
+        success = environment.task.success(torch.stack(errors), failed).float()
         return Flown(returns.view(self.shape).mean(2), success.view(self.shape).mean(2))
 
 

@@ -94,6 +94,17 @@ def test_the_failsafe_levels_sinks_slowly_and_lands(mode: str, rotation: tuple[f
         pytest.fail("it never landed")
 
 
+@pytest.mark.parametrize("height_m", [0.1, 0.27, 0.5])
+def test_the_failsafe_lands_from_low_heights_through_the_air_that_it_presses_on_the_ground(height_m: float) -> None:
+    vehicle, failsafe = Vehicle(crazyflie, "ctbr", RATE_HZ, NO_NOISE, 0), DescendAndLand(crazyflie, "ctbr")
+    vehicle.place((0.0, 0.0, height_m), (0.0, 0.0, 0.0), (0.0, 0.0, 0.0))
+    for _ in range(300):
+        vehicle.step(failsafe(vehicle.read()))
+        if vehicle.resting:
+            return
+    pytest.fail("it never landed")
+
+
 def test_noise_is_what_was_asked_for_and_repeats_with_its_seed() -> None:
     noise = {"position_base_in_world": (0.01,) * 3}
 

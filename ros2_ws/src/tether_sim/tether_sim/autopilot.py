@@ -15,7 +15,7 @@ from robots.errors import unknown
 from tether_sim.messages import Vector, rotation_matrix
 
 DESCENT_M_S = 0.5
-VELOCITY_GAIN_1_S = 2.0
+VELOCITY_GAIN_1_S = (2.0, 2.0, 5.0)  # with less along z it would float on the air that it presses on the ground, at 5 cm
 ATTITUDE_GAIN_1_S = 6.0
 TILT_MAX_RAD = 0.35
 LIFT_MIN_G = 0.5  # never push towards the ground: at least this much of gravity is carried when upright
@@ -39,7 +39,7 @@ class DescendAndLand:
         """The actuation vector for the present readings."""
         rotation = rotation_matrix(sensors["orientation_base_in_world"])
         velocity = sensors["linear_velocity_base_in_world"]
-        wanted = VELOCITY_GAIN_1_S * (np.array([0.0, 0.0, -DESCENT_M_S]) - velocity)
+        wanted = np.array(VELOCITY_GAIN_1_S) * (np.array([0.0, 0.0, -DESCENT_M_S]) - velocity)
         wanted[2] = max(wanted[2] + GRAVITY, LIFT_MIN_G * GRAVITY)
         level = np.linalg.norm(wanted[:2])
         wanted[:2] *= min(1.0, wanted[2] * np.tan(TILT_MAX_RAD) / max(level, 1e-9))

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.quantiles import coverage_error, midpoints, quantile_loss, sample_replacement, transform_histogram, utility
+from training.quantiles import coverage_error, drawn, midpoints, quantile_loss, sample_replacement, transform_histogram, utility
 from training.risk_measures import risk_value, weights
 
 WALKS = 32
@@ -134,3 +134,15 @@ def test_coverage_tells_calibrated_quantiles_from_narrow_ones() -> None:
     flat, narrow = transform_histogram(quantiles, sample), transform_histogram(0.5 * quantiles, sample)
     assert float((flat - 0.1).abs().max()) < 0.03
     assert float(narrow[0] + narrow[-1]) > 0.3
+
+
+def test_one_sample_of_each_state_is_drawn_evenly_of_every_rank() -> None:
+    """Samples that are the quantiles themselves, as for λ = 0: one rank of them is a point, all in turn are the distribution."""
+    horizon, num_envs, count = 3, 64, 32
+    quantiles = torch.linspace(0.0, 1.0, count).expand(horizon, num_envs, count)
+    one = drawn(quantiles, turn=5)
+    assert one.shape == (horizon, num_envs)
+    torch.testing.assert_close(one[0].sort().values, quantiles[0, 0].repeat_interleave(2))
+    assert not torch.equal(one, drawn(quantiles, turn=6))
+    assert float(coverage_error(quantiles, one)) < 0.02
+    assert float(coverage_error(quantiles, quantiles[..., 5])) > 0.5, "which one rank alone is not"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
@@ -56,16 +58,16 @@ def reward(height: float, crashed: bool = False) -> dict[str, float]:
 def test_lower_pays_and_touching_the_ground_costs_a_second_of_it() -> None:
     totals = [sum(reward(height).values()) for height in (0.15, 0.5, 1.0, 2.0)]
     assert totals == sorted(totals, reverse=True)
-    assert totals[0] * 100 == pytest.approx(13.0)  # a second at the goal
+    assert totals[0] * 100 == pytest.approx(11.0)  # a second at the goal
     assert reward(0.03, crashed=True)["crash"] == -5.0
 
 
-def test_the_height_above_ground_is_seen_up_to_three_metres() -> None:
+def test_the_ground_is_seen_at_its_scale_and_not_from_far() -> None:
     task = Skim()
-    assert task.observation_names[-1] == "height"
+    assert task.observation_names[-1] == "ground"
     sensors = {name: torch.zeros(2, task.robot.sensor(name).size) for name in task.sensors}
     sensors[ORIENTATION][:, 0] = 1.0
-    sensors[POSITION][:, 2] = torch.tensor([0.4, 9.0])
+    sensors[POSITION][:, 2] = torch.tensor([0.3, 9.0])
     memory = Memory(torch.zeros(2, 1), torch.zeros(2, 4), torch.zeros(2, task.task_memory_size))
     observation, _ = task.observe(sensors, {GOAL: torch.zeros(2, 3)}, memory)
-    assert observation[:, -1].tolist() == pytest.approx([0.4, 3.0])
+    assert observation[:, -1].tolist() == pytest.approx([math.exp(-1.0), 0.0], abs=1e-6)

@@ -83,12 +83,11 @@ class Examiner:
         """With coordinates ``delta`` ``[replicas, cells, size]``; what a policy loses after a failure is not counted."""
         environment = self.environment
         environment.hold(delta.repeat_interleave(self.shape[2], dim=1).flatten(0, 1))
-        returns, failed, errors = torch.zeros(environment.num_envs, device=environment.device), ~environment.everyone, []
-        for alive, _, step in flights(Pilot(law), environment, self.seeds):
-            returns = returns + torch.where(alive, step.reward, 0.0)
-            failed = failed | step.terminated
-            errors.append(step.tracking_error)
-        success = environment.task.success(torch.stack(errors), failed).float()
+        returns, errors = torch.zeros(environment.num_envs, device=environment.device), []
+        for flown in flights(Pilot(law), environment, self.seeds):
+            returns = returns + torch.where(flown.alive, flown.step.reward, 0.0)
+            errors.append(flown.step.tracking_error)
+        success = environment.task.success(torch.stack(errors), flown.failed).float()
         return Flown(returns.view(self.shape).mean(2), success.view(self.shape).mean(2))
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import json
 import os
 import time
@@ -63,15 +64,15 @@ def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: 
     seeds = [evaluation_seed(EVALUATION_SEED, 0)] * law.replicas
     environment = Environment(task, simulator, suite=task.suite(suite), seed=seeds, auto_reset=False)
     returns, heights, counted = torch.zeros(3, environment.num_envs)
-    failed, errors = ~environment.everyone, []
-    for index, (alive, _, step) in enumerate(flights(Pilot(law), environment, seeds)):
+    errors = []
+    for index, flown in enumerate(flights(Pilot(law), environment, seeds)):
+        alive, step = flown.alive, flown.step
         returns = returns + torch.where(alive, step.reward, 0.0)
         late = alive & (index >= 2.0 * task.rate_hz)
         heights, counted = heights + torch.where(late, step.measures["height_m"], 0.0), counted + late
-        failed = failed | step.terminated
         errors.append(step.tracking_error)
-    success = task.success(torch.stack(errors), failed)
-    parts = zip(*(x.chunk(law.replicas) for x in (success, failed, returns, heights, counted)), strict=True)
+    success = task.success(torch.stack(errors), flown.failed)
+    parts = zip(*(x.chunk(law.replicas) for x in (success, flown.failed, returns, heights, counted)), strict=True)
     found: dict[str, list[float]] = {name: [] for name in ("success", "crashes", "return", "return_tail", "height_m")}
     for reached, crashed, returned, height, count in parts:
         values = (reached.float().mean(), crashed.float().mean(), returned.double().mean(), tail_mean(returned))
@@ -92,7 +93,8 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         covered.append(metrics["coverage_error"] or 0.0)
         if batch.iteration % 20 == 0:
             print(f"{variant}: {batch.iteration} of {config.iterations} iterations, return {metrics['return']}", flush=True)
-    level = 1.0 if config.risk.command else 0.0
+    flown = functools.cache(functools.partial(fly, batch.law, config))  # of a suite, episodes and a level
+    asked = 1.0 if config.risk.command else 0.0
     found: dict[str, Any] = {
         "variant": variant,
         "seeds": seeds,
@@ -102,11 +104,11 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         "load_average_at_start": load,
         "coverage_error": float(np.mean(covered[-10:])),
         "episodes": options.episodes,
-        "suites": {suite: fly(batch.law, config, suite, options.episodes, level) for suite in make_task(config).suites},
+        "suites": {suite: flown(suite, options.episodes, asked) for suite in make_task(config).suites},
     }
     if config.risk.command:
-        found["levels"] = {str(level): fly(batch.law, config, "unseen", options.episodes, level) for level in LEVELS}
-        found["levels_full"] = {str(level): fly(batch.law, config, "full", options.episodes, level) for level in LEVELS}
+        found["levels"] = {str(level): flown("unseen", options.episodes, level) for level in LEVELS}
+        found["levels_full"] = {str(level): flown("full", options.episodes, level) for level in LEVELS}
     return found
 
 

@@ -69,16 +69,16 @@ class Examiner:
     def __call__(self, law: LearnedLaw) -> dict[str, list[float]]:
         """By replica: mean return, success, share of steps and of episodes outside the safe states, intervention, promises not kept."""
         returns, outside, changed, broken = torch.zeros(4, self.environment.num_envs, device=self.environment.device)
-        failed, errors = ~self.environment.everyone, []
-        for alive, output, step in flights(Pilot(law), self.environment, self.seeds):
+        errors = []
+        for flown in flights(Pilot(law), self.environment, self.seeds):
+            alive, output, step = flown.alive, flown.output, flown.step
             returns = returns + torch.where(alive, step.reward, 0.0)
             outside = outside + torch.where(alive, step.measures["exits"], 0.0)
             changed = changed + torch.where(alive, output.intervention.squeeze(1), 0.0)
             broken = broken + torch.where(alive, 1.0 - output.feasible.squeeze(1), 0.0)
-            failed = failed | step.terminated
             errors.append(step.tracking_error)
         steps = self.environment.episode_steps
-        success = self.environment.task.success(torch.stack(errors), failed)
+        success = self.environment.task.success(torch.stack(errors), flown.failed)
         found = {
             "return": returns,
             "success": success.float(),

@@ -67,9 +67,10 @@ def worst_of(
         The point, its mean return among the finalists, and the least so far after every generation.
     """
     last = round(FINAL * rollouts) // FINALISTS
-    candidates = (rollouts - FINALISTS * last) // episodes if last > episodes else rollouts // episodes
+    last = last if last > episodes else 0
+    candidates = (rollouts - FINALISTS * last) // episodes
     points, values, course = minimise(lambda points: worth(points, episodes), dim, candidates=candidates, seed=seed)
-    if last > episodes:
+    if last:
         points = points[:FINALISTS]
         values = worth(points, last)
     return points[values.argmin()], float(values.min()), course

@@ -107,7 +107,7 @@ class Skim(Hover):
 
     def __init__(self, robot: Robot | None = None) -> None:
         super().__init__(robot)
-        self.uncertain = (*self.uncertain[:2], Uncertain("burst", "external", "", (0.25,), (2.0,)))  # mass and thrust as hover's
+        self.uncertain = (*(each for each in self.uncertain if each.name != "force"), Uncertain("burst", "external", "", (0.25,), (2.0,)))
 
     def observe(self, sensors: Signals, command: Signals, memory: Memory) -> tuple[Tensor, Tensor]:
         """See the module's docstring."""

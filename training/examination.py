@@ -20,11 +20,13 @@ class Flown(NamedTuple):
         alive: environments that had not failed before it ``[num_envs]``.
         output: what the law gave.
         step: what came of it.
+        failed: environments that have failed by its end ``[num_envs]``.
     """
 
     alive: Tensor
     output: LawOutput
     step: EnvironmentStep
+    failed: Tensor
 
 
 @torch.no_grad()
@@ -43,7 +45,7 @@ def flights(pilot: Pilot, environment: Environment, seed: int | Sequence[int], *
     for _ in range(environment.episode_steps):
         output = pilot(sensors, command, memory)
         step = environment.step(output.actuation)
-        yield Flown(alive, output, step)
+        yield Flown(alive, output, step, ~alive | step.terminated)
         sensors, command, memory = step.sensors, step.command, output.memory
         alive = alive & ~step.terminated
         if again and (lost := step.terminated).any():
@@ -74,12 +76,11 @@ class Examination:
 
     def fly(self) -> tuple[Tensor, Tensor]:
         """Success and the tracking error at the end ``[num_envs]``."""
-        failed, errors = ~self.environment.everyone, []
+        errors = []
         for flown in flights(self.pilot, self.environment, self.seed, again=True):
-            failed = failed | flown.step.terminated
             errors.append(flown.step.tracking_error)
         tracking = torch.stack(errors)
-        return self.environment.task.success(tracking, failed), tracking[-1]
+        return self.environment.task.success(tracking, flown.failed), tracking[-1]
 
 
 def _summary(success: Tensor, error: Tensor) -> dict[str, float]:

@@ -79,6 +79,11 @@ class SACConfig:
     critic_hidden: tuple[int, ...] = (128, 128)
     critic_activation: str = "relu"
 
+    def __post_init__(self) -> None:
+        least, most = map(math.exp, LOG_STD)
+        if not least < self.initial_std < most:
+            raise ValueError(f"sac.initial_std must be within {least:.3f} … {most:.1f}, both excluded, not {self.initial_std}")
+
 
 def squashed(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """a = tanh(u), u = μ + σ ε, ``[…, size]``, and log π(a) ``[…]``, by the density of u and the slope of tanh.

@@ -17,8 +17,8 @@ from torch import Tensor
 
 from robots.errors import unknown
 from safety.safeguards.action_set import ActionSet
-from safety.safeguards.safeguard import Guarded, pass_through
-from safety.safeguards.within import PolytopeSafeguard, Room, nudged, reach
+from safety.safeguards.safeguard import Guarded, pass_through, with_gradient_of
+from safety.safeguards.within import PolytopeSafeguard, Room, reach
 
 STILL = 1e-20  # an action this close to the centre is the centre
 SATURATED = 40.0  # tanh is 1 from there on, in float64 too
@@ -56,7 +56,7 @@ class RayMask(PolytopeSafeguard):
         size = torch.where(still, 1.0, size)
         direction = torch.where(still, 1.0, offset / size)
         box = room.reach_in_box(direction)
-        box = nudged(box, torch.maximum(box, size))  # the wanted action is within the box
+        box = with_gradient_of(box, torch.maximum(box, size))  # the wanted action is within the box
         safe = torch.minimum(reach(room.normals, room.slack, direction), box)
         linear = safe / box * offset
         if self.shape == "linear":

@@ -63,5 +63,9 @@ def regularisation(guarded: Guarded, action: Tensor, weight: float = 0.1) -> Ten
 
 def pass_through(safe: Tensor, action: Tensor) -> Tensor:
     """``safe`` exactly, with the gradient of ``action``."""
-    action, _ = usable(action)
-    return safe.detach() + (action - action.detach())  # the bracket is zero, without rounding
+    return with_gradient_of(usable(action)[0], safe)
+
+
+def with_gradient_of(value: Tensor, result: Tensor) -> Tensor:
+    """``result`` exactly, with the gradient of ``value``, which must be finite; nothing is added to a graph that needs no gradients."""
+    return result.detach() + (value - value.detach()) if torch.is_grad_enabled() else result  # the bracket is zero, without rounding

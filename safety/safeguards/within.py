@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from safety.safeguards.action_set import ActionSet, product
-from safety.safeguards.safeguard import Guarded, Safeguard, usable
+from safety.safeguards.safeguard import Guarded, Safeguard, usable, with_gradient_of
 
 FAR = 1e9  # a reach longer than any
 
@@ -77,7 +77,7 @@ class PolytopeSafeguard(Safeguard):
         wanted = within - safe.centre
         offset = holds * self.choose(room, wanted)
         chosen = safe.centre + offset
-        chosen = nudged(chosen, self.actions.clamp(chosen))
+        chosen = with_gradient_of(chosen, self.actions.clamp(chosen))  # out of the box by rounding alone
         if self.identity_inside:  # exactly: c + (a − c) is a only to rounding
             chosen = torch.where((offset == wanted).to(state.dtype).amin(1, keepdim=True) > 0.0, within, chosen)
         distance = safe.slack(chosen).amin(1, keepdim=True).to(dtype)
@@ -89,11 +89,6 @@ class PolytopeSafeguard(Safeguard):
 def reach(normals: Tensor, slack: Tensor, direction: Tensor) -> Tensor:
     """Largest t with A (t·d) ≤ s: min_i s_i / (A_i d)₊ ``[n, 1]``, `FAR` where no face lies ahead."""
     return _shortest(slack, product(normals, direction))
-
-
-def nudged(value: Tensor, rounded: Tensor) -> Tensor:
-    """``rounded``, a correction of ``value`` by its rounding error, with the gradient of ``value``."""
-    return rounded.detach() + (value - value.detach()) if torch.is_grad_enabled() else rounded  # the bracket is zero, without rounding
 
 
 def pull_back(normals: Tensor, slack: Tensor, offset: Tensor) -> Tensor:

@@ -229,3 +229,9 @@ def test_what_does_not_fit_is_refused() -> None:
     resets = Environment(task, PointSimulator(4), suite=task.training_suite, seed=0)
     with pytest.raises(TetherError, match="auto_reset=False"):
         SAC(LearnedLaw(task), resets, SMALL, 0)
+
+
+@pytest.mark.parametrize("initial_std", [0.0, 0.001, 8.0])
+def test_a_deviation_at_first_that_could_not_be_is_refused(initial_std: float) -> None:
+    with pytest.raises(ValueError, match=r"sac\.initial_std must be within 0\.007 … 7\.4"):
+        SACConfig(initial_std=initial_std)

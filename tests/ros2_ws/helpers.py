@@ -26,6 +26,7 @@ from robots.go2 import NAMES, go2
 from tether_ros import qos
 from tether_ros.messages import set_stamp, stamp_ns
 from tether_ros.node import PolicyNode
+from tether_ros.operator_node import Unanswered
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
 POLICY, GO2 = POLICIES / "hover_geometric.onnx", POLICIES / "go2_velocity.onnx"
@@ -35,12 +36,15 @@ ATTEMPTS = 3  # where a robot may take over for a silence that is this machine's
 
 
 def undisturbed(mission: Callable[[], dict[str, Any]], attempts: int = ATTEMPTS) -> dict[str, Any]:
-    """What ``mission`` gives; a robot that took over, because a busy machine was silent for five periods, did right, and may try again."""
+    """What ``mission`` gives; it may try again where a busy machine was silent, so that the robot took over, or lost an answer.
+
+    Both sides did right then; that they do is tested where no machine has a say.
+    """
     for _ in range(attempts - 1):
         try:
             return mission()
         except TetherError as error:
-            if "is the machine too busy?" not in str(error):
+            if "is the machine too busy?" not in str(error) and not isinstance(error.__cause__, Unanswered):
                 raise
     return mission()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 from lifecycle_msgs.msg import Transition
@@ -22,8 +21,18 @@ ENABLE_HZ = 20.0
 DISCOVERY_S = 15.0
 GREETING_S = 0.5
 SERVICE_S = 30.0  # configuring loads and checks a policy
+ASK_S = 2.0  # without an answer to a transition, after which it is asked whether it happened
+REACHED = {"configure": "inactive", "activate": "active", "deactivate": "inactive"}  # by transition
 
 Me = TypeVar("Me", bound="Operator")
+
+
+class NotInTime(TetherError):
+    """What was waited for did not happen."""
+
+
+class Unanswered(NotInTime):
+    """A service gave no answer."""
 
 
 class Operator:
@@ -86,13 +95,13 @@ class Operator:
         return str(answer.message)
 
     def wait(self, condition: Callable[[], bool], timeout_s: float, what: str) -> None:
-        """Spin until ``condition``; raises `TetherError` saying ``what`` did not happen in time."""
+        """Spin until ``condition``; raises `NotInTime` saying ``what`` did not happen, and what a watch raises."""
         deadline = time.monotonic() + timeout_s
         while not condition():
             for check in self.watch:
                 check()
             if time.monotonic() > deadline:
-                raise TetherError(f"{what} did not happen within {timeout_s:g} s")
+                raise NotInTime(f"{what} did not happen within {timeout_s:g} s")
             self.executor.spin_once(0.05)
 
     def dwell(self, duration_s: float) -> None:
@@ -140,14 +149,23 @@ class Operator:
 
     def _transition(self, name: str) -> None:
         request = ChangeState.Request(transition=Transition(label=name))
-        if not self._call(self._change, request, name).success:
+        answer = self._call(self._change, request, name, happened=lambda: self._life_cycle_state() == REACHED[name])
+        if answer is not None and not answer.success:
             raise TetherError(f"{self._target} cannot {name}; its log says why")
 
-    def _call(self, client: Any, request: Any, what: str) -> Any:
+    def _call(self, client: Any, request: Any, what: str, happened: Callable[[], bool] = lambda: False) -> Any:
+        """The answer of a service; None if it was lost on its way, but what was asked has ``happened``."""
         self._greet()
         self.wait(client.service_is_ready, self.patience_s, f"{self._target} answering to {what}")
-        future = client.call_async(request)
-        self.wait(future.done, SERVICE_S, f"{what} of {self._target}")
+        future, deadline = client.call_async(request), time.monotonic() + SERVICE_S
+        while not self._in_time(future.done, ASK_S):
+            if happened():
+                client.remove_pending_request(future)
+                return None
+            if time.monotonic() > deadline:
+                raise Unanswered(
+                    f"{self._target}, last heard in {self.state or 'no state'}, did not answer to {what} within {SERVICE_S:g} s"
+                )
         return future.result()
 
     def _greet(self) -> None:
@@ -159,14 +177,24 @@ class Operator:
         deadline = time.monotonic() + self.patience_s
         while not self._greeted:
             self.wait(self._lifecycle.service_is_ready, self.patience_s, f"discovery of {self._target}")
-            future = self._lifecycle.call_async(GetState.Request())
-            with suppress(TetherError):
-                self.wait(future.done, GREETING_S, "a greeting")
-            self._greeted = future.done()
-            if not self._greeted:
-                self._lifecycle.remove_pending_request(future)
-                if time.monotonic() > deadline:
-                    raise TetherError(f"{self._target} does not answer; is it alive?")
+            self._greeted = bool(self._life_cycle_state())
+            if not self._greeted and time.monotonic() > deadline:
+                raise Unanswered(f"{self._target} does not answer; is it alive?")
+
+    def _life_cycle_state(self) -> str:
+        """Of the policy node; empty if it does not answer at once."""
+        future = self._lifecycle.call_async(GetState.Request())
+        if self._in_time(future.done, GREETING_S):
+            return str(future.result().current_state.label)
+        self._lifecycle.remove_pending_request(future)
+        return ""
+
+    def _in_time(self, condition: Callable[[], bool], timeout_s: float) -> bool:
+        try:
+            self.wait(condition, timeout_s, "")
+        except NotInTime:
+            return False
+        return True
 
     def _on_state(self, message: String) -> None:
         self.state = message.data

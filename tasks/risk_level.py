@@ -25,7 +25,10 @@ RATE_1_S = 0.5
 
 @functools.cache
 def with_risk_level(kind: type[Task]) -> type[Task]:
-    """A task like ``kind`` that is asked for a level too, a random one in every episode unless `asked_level` says which."""
+    """A task like ``kind`` that is asked for a level too.
+
+    Unless `asked_level` says which, a third of the episodes is flown at each end, where there is most to learn, the others at any level.
+    """
 
     class Levelled(kind):  # type: ignore[valid-type, misc]
         def __init__(self, *given: Any) -> None:
@@ -56,7 +59,7 @@ def with_risk_level(kind: type[Task]) -> type[Task]:
         def sample(self, suite: object, num_envs: int, generator: torch.Generator) -> Start:
             """The task's starts, each asked for a level."""
             start: Start = super().sample(suite, num_envs, generator)
-            level = Draw(num_envs, generator).uniform(0.0, 1.0)
+            level = Draw(num_envs, generator).uniform(-1.0, 2.0).clamp(0.0, 1.0)
             if self.asked_level is not None:
                 level = torch.full_like(level, self.asked_level)
             return start._replace(command={**start.command, NAME: level})

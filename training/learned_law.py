@@ -6,6 +6,7 @@ Memory is packed as [started, previous action as it was sent, task memory, recur
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from robots.contract import SafeguardTerms
 from robots.errors import TetherError
 from safety.safeguards.safeguard import Guarded
+from tasks import risk_level
 from tasks.symmetry import Mirror
 from tasks.task import Signals, Task
 from training.control_law import ControlLaw, LawOutput, split_memory, without_safeguard
@@ -95,8 +97,9 @@ class LearnedLaw(ControlLaw):
         self.streams = Streams(replicas)
         if self.replicas > 1 and (mirror is not None or self.config.memory != "none"):
             raise TetherError("replicas need actor.symmetric=False and actor.memory=none; train such an actor one seed at a time")
-        self.normalizer = RunningNormalizer(size, reflection=mirror.observation if mirror else None, replicas=self.replicas)
-        self.actor = Actor(size, task.action_size, self.config, mirror, self.streams)
+        reflection, levelled = mirror.observation if mirror else None, task.observation_names[-1] == risk_level.NAME
+        self.normalizer = RunningNormalizer(size, reflection=reflection, replicas=self.replicas, kept=int(levelled))
+        self.actor = Actor(size, task.action_size, self.config, mirror, self.streams, levelled)
         self.safeguard = safeguard or SafeguardConfig()
         self.guard = Guard(task, self.safeguard) if self.safeguard.name != NONE else None
         self.attitude = risk or RiskConfig()
@@ -174,18 +177,26 @@ class LearnedLaw(ControlLaw):
 class Actor(nn.Module):
     """Normalised observation ``[batch, size]`` and recurrent state to the mean action; near zero at first, which is the resting action.
 
-    `head` gives the action before `squash`, which for ``clamp`` changes nothing: the law clamps, after exploration noise.
+    `head` gives the action before `squash`, which for ``clamp`` changes nothing: the law clamps, after exploration noise. With ``levelled``
+    the observation's last number is a level of risk (`tasks.risk_level`), and `head`, without a recurrent layer, is two networks.
     """
 
     def __init__(
-        self, observation_size: int, action_size: int, config: ActorConfig, mirror: Mirror | None = None, streams: Streams | None = None
+        self,
+        observation_size: int,
+        action_size: int,
+        config: ActorConfig,
+        mirror: Mirror | None = None,
+        streams: Streams | None = None,
+        levelled: bool = False,
     ) -> None:
         super().__init__()
         self.recurrent_size = config.memory_size if config.memory == "gru" else 0
         self.cell = GatedCell(observation_size, self.recurrent_size) if self.recurrent_size else None
         size = self.recurrent_size or observation_size
-        head = perceptron(size, config.hidden, action_size, config.activation, last_gain=0.01, streams=streams)
-        self.head: nn.Module = head if mirror is None else Symmetric(head, mirror)
+        make = functools.partial(perceptron, size, config.hidden, action_size, config.activation, last_gain=0.01, streams=streams)
+        head: nn.Module = BetweenEnds(make(), make()) if levelled and not self.recurrent_size else make()
+        self.head = head if mirror is None else Symmetric(head, mirror)
         self.squash: nn.Module = nn.Tanh() if config.squash == "tanh" else nn.Identity()
 
     def forward(self, observation: Tensor, recurrent: Tensor) -> tuple[Tensor, Tensor]:
@@ -194,6 +205,24 @@ class Actor(nn.Module):
             return self.squash(self.head(observation)), recurrent
         recurrent = self.cell(observation, recurrent)
         return self.squash(self.head(recurrent)), recurrent
+
+
+class BetweenEnds(nn.Module):
+    """a(x) = (1 − l) f_neutral(x) + l f_averse(x), l the last of x: a level of risk as it is, within 0…1.
+
+    One network for all levels has to be torn apart from the middle, where it takes what both ends have in common, and hardly is
+    (benchmarks/RESULTS.md); here an episode at one end teaches that end alone.
+    """
+
+    def __init__(self, neutral: nn.Module, averse: nn.Module) -> None:
+        super().__init__()
+        self.neutral, self.averse = neutral, averse
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mean action ``[…, action_size]`` from a normalised observation ``[…, size]``."""
+        level = x[..., -1:]
+        mixed: Tensor = (1.0 - level) * self.neutral(x) + level * self.averse(x)
+        return mixed
 
 
 class Symmetric(nn.Module):

@@ -22,11 +22,20 @@ class RunningNormalizer(nn.Module):
         floor: smallest standard deviation divided by, so that a constant input stays harmless.
         reflection: count every x and its mirror image, so that y of the image is the image of y.
         replicas: with more than one, statistics are ``[replicas, …]`` and x is ``[…, S·N, size]``, see `training.replicas`.
+        kept: how many of x, the last, stay as they are.
     """
 
-    def __init__(self, size: int, limit: float = 5.0, floor: float = 1e-2, reflection: Reflection | None = None, replicas: int = 1) -> None:
+    def __init__(
+        self,
+        size: int,
+        limit: float = 5.0,
+        floor: float = 1e-2,
+        reflection: Reflection | None = None,
+        replicas: int = 1,
+        kept: int = 0,
+    ) -> None:
         super().__init__()
-        self.limit, self.floor, self.reflection, self.replicas = limit, floor, reflection, replicas
+        self.limit, self.floor, self.reflection, self.replicas, self.kept = limit, floor, reflection, replicas, kept
         shape = () if replicas == 1 else (replicas,)
         self.mean: Tensor
         self.variance: Tensor
@@ -61,6 +70,8 @@ class RunningNormalizer(nn.Module):
         variance, mean = (torch.stack(part).view(self.mean.shape) for part in moments)
         if self.reflection is not None:
             variance, mean = _symmetric(variance, mean, self.reflection)
+        if self.kept:
+            variance[..., -self.kept :], mean[..., -self.kept :] = 1.0, 0.0
         count, delta = self.count + size, mean - self.mean
         weight = (count.reciprocal() * size).unsqueeze(-1)
         self.variance.copy_(self.variance + weight * (variance - self.variance) + delta.square() * weight * (1 - weight))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from robots.errors import TetherError
+from tasks.risk_level import NAME, with_risk_level
 from tests.training.point import Reach
 from training.learned_law import ActorConfig, GatedCell, LearnedLaw
 
@@ -86,6 +87,42 @@ def test_gated_cell_is_torchs() -> None:
             getattr(reference, f"bias_{theirs}").copy_(ours.bias)
         x, h = torch.randn(10, 3), torch.randn(10, 4)
         torch.testing.assert_close(cell(x, h), reference(x, h))
+
+
+def levelled(level: float, **config: object) -> tuple[LearnedLaw, torch.Tensor]:
+    """A law that takes a level of risk, and what it does at one, ``[6, 1]``."""
+    torch.manual_seed(0)
+    built = LearnedLaw(with_risk_level(Reach)(), ActorConfig(**({"hidden": (8,)} | config)))
+    built.normalizer.update(torch.randn(100, 4) + 3.0)
+    sensors, command = inputs(6)
+    command[NAME] = torch.full((6, 1), level)
+    return built, built(sensors, command, built.initial_memory(6)).actuation["force"]
+
+
+def test_a_level_of_risk_is_a_place_between_two_networks() -> None:
+    for level, untaught in ((0.0, "averse"), (1.0, "neutral")):
+        built, force = levelled(level)
+        force.sum().backward()
+        for name, parameter in built.actor.named_parameters():
+            assert parameter.grad is not None
+            assert bool(parameter.grad.any()) is (untaught not in name), name
+    (_, low), (_, middle), (_, high) = (levelled(level) for level in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(levelled(1.0)[0].normalizer(torch.full((1, 4), 0.7))[0, -1], torch.tensor(0.7))  # the level stays what it is
+    assert bool(((low - middle) * (middle - high) > -1e-6).all())
+    assert not torch.allclose(low, high)
+
+
+def test_a_recurrent_actor_takes_the_level_as_it_takes_the_rest() -> None:
+    built, _ = levelled(0.5, memory="gru", memory_size=5)
+    assert not any("averse" in name for name, _ in built.actor.named_parameters())
+
+
+def test_levelled_laws_side_by_side_are_each_alone() -> None:
+    task = with_risk_level(Reach)()
+    together = LearnedLaw(task, ActorConfig(hidden=(8,)), replicas=(3, 4))
+    x = torch.rand(10, 4)
+    expected = torch.cat([together.replica(index).actor(x[5 * index : 5 * index + 5], x[:5, :0])[0] for index in range(2)])
+    torch.testing.assert_close(together.actor(x, x[:, :0])[0], expected)
 
 
 def test_unknown_activation_names_the_valid_ones() -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import typing
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from robots.errors import unknown
 from safety.safeguards.safeguard import Guarded, pass_through
 from tasks.task import Task
 
 NONE = "none"
+GradientName = Literal["plain", "pass_through"]
+GRADIENTS: tuple[str, ...] = typing.get_args(GradientName)
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class SafeguardConfig:
     """
 
     name: str = NONE
-    gradient: Literal["plain", "pass_through"] = "plain"
+    gradient: GradientName = "plain"
     regularisation: float = 0.0
 
 
@@ -33,12 +37,14 @@ class Guard(nn.Module):
     """`tasks.task.Task.safeguard` in a law; see `safety.safeguards.safeguard`.
 
     Raises:
-        TetherError: for a safeguard that the task does not have.
+        TetherError: for a safeguard that the task does not have, or an unknown gradient.
     """
 
     def __init__(self, task: Task, config: SafeguardConfig) -> None:
         super().__init__()
         self.safeguard = task.safeguard(config.name)
+        if config.gradient not in GRADIENTS:
+            raise unknown("gradient of a safeguard", config.gradient, GRADIENTS)
         self.passes = config.gradient == "pass_through"
 
     def forward(self, state: Tensor, action: Tensor) -> Guarded:

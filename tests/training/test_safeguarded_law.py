@@ -146,6 +146,8 @@ def test_shac_pays_for_interventions() -> None:
 def test_an_unknown_safeguard_names_those_there_are() -> None:
     with pytest.raises(TetherError, match=r"projection.*ray_mask"):
         LearnedLaw(SwingUp(), safeguard=SafeguardConfig("fence"))
+    with pytest.raises(TetherError, match="unknown gradient of a safeguard 'straight_through'; choose one of: pass_through, plain"):
+        LearnedLaw(SwingUp(), safeguard=SafeguardConfig("ray_mask", gradient="straight_through"))  # type: ignore[arg-type]
     with pytest.raises(TetherError, match="hover"):
         LearnedLaw(Hover(), safeguard=SafeguardConfig("ray_mask"))
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from safety.safeguards import (
     ActionSet,
+    Barrier,
     CertifiedActions,
     Deflection,
     HalfSpaceProjection,
@@ -133,6 +134,17 @@ def random_polytopes(n: int, m: int, k: int, seed: int = 0) -> Fixed:
     return Fixed(normals, (normals * centre.unsqueeze(1)).sum(2) + slack, centre)
 
 
+def disc_terms(x: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of h = 1 − ‖x‖² for ẋ = x/2 + u + w, |w_i| ≤ 0.1."""
+    square = x.square().sum(1, keepdim=True)
+    return 1.0 - square, -square, -2.0 * x, 0.2 * x.abs().sum(1, keepdim=True)
+
+
+def barrier(dtype: torch.dtype = torch.float64) -> Barrier:
+    """Keep in the unit disc."""
+    return Barrier(disc_terms, 2.0, [-1.5, -1.5], [1.5, 1.5], dtype=dtype)
+
+
 def every_safeguard(dtype: torch.dtype = torch.float64) -> dict[str, tuple[Safeguard, int, int]]:
     """(safeguard, dim, k) by name."""
     one, two = certified(1, dtype=dtype), certified(2, dtype=dtype)
@@ -144,6 +156,7 @@ def every_safeguard(dtype: torch.dtype = torch.float64) -> dict[str, tuple[Safeg
         "projection, k = 2": (Projection(two), 4, 2),
         "seeker, projection": (HalfSpaceProjection(seeker(dtype)), 2, 2),
         "seeker, ray": (RayMask(seeker(dtype)), 2, 2),
+        "barrier": (HalfSpaceProjection(barrier(dtype)), 2, 2),
         "outer loop": (RayMask(outer_loop(dtype)), 3, 3),
         "sensed, ray": (RayMask(sensed_outer_loop(dtype)), 14, 3),
         "sensed, deflection": (Deflection(sensed_outer_loop(dtype)), 14, 3),

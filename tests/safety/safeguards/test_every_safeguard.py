@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from safety.safeguards import (
+    Barrier,
     CertifiedActions,
     Guarded,
     JointLimits,
@@ -50,6 +51,8 @@ def states_for(safeguard: Safeguard, n: int, seed: int = 0) -> Tensor:
     if isinstance(actions, OutsideBall):
         direction = torch.nn.functional.normalize(uniform(2), dim=1)
         return actions.obstacle.double() + direction * (actions.radius + (uniform(1)).clamp(min=0.0))
+    if isinstance(actions, Barrier):
+        return torch.nn.functional.normalize(uniform(2), dim=1) * (1.5 * uniform(1)).clamp(-1.0, 1.0)
     if isinstance(actions, SensedOuterLoop):
         position = uniform(3) * torch.tensor([1.9, 1.9, 1.4], dtype=torch.float64) + torch.tensor([0.0, 0.0, 1.5], dtype=torch.float64)
         return torch.cat([position, torch.zeros_like(position), *_obstacles_beside(actions, uniform)], 1)

@@ -1,10 +1,12 @@
-"""What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--variants …] [--seeds N] [--read]``.
+"""What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--task …] [--variants …] [--seeds N] [--read]``.
 
-Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Every variant of `VARIANTS` from the same seeds, all side
-by side in one process (`training.batched`), with the same settings and budget, then flown on every suite in episodes that no training
-sees, the same for all; the variant that takes a level, at each of `LEVELS`. One JSON file a variant, not measured again unless ``--again``.
+Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Dash (`tasks/go2_dash.py`): how fast to run when loads and
+pushes are rarely heavy. Every variant of a task from the same seeds, with the same settings and budget, side by side in one process where
+the actor allows it (`training.batched`), else one after the other; then flown on every suite in episodes that no training sees, the same
+for all; the variant that takes a level, at each of `LEVELS`. One JSON file a variant, written after every group of seeds; seeds that it has
+are not measured again unless ``--again``.
 
-Severities of the suites were chosen on seeds 100 to 102, for a neutral variant that succeeds in 40 to 70 % of ``unseen``.
+Severities of the suites were chosen on seeds from 100 on, for a neutral variant that succeeds in 40 to 70 % of ``unseen``.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import json
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,15 +38,49 @@ from training.pilot import Pilot
 from training.simulators import make_simulator
 
 RESULTS = Path(__file__).parent / "results" / "risk"
-TASK, ALGORITHM = "skim", "shac"
-VARIANTS: dict[str, dict[str, Any]] = {
-    "neutral": {},
-    "CVaR": {"measure": "cvar", "level": 0.025},
-    "Mean-CVaR": {"measure": "mean_cvar", "level": 0.025},
-    "Wang": {"measure": "wang", "level": 1.5},
-    "CVaR, distorted": {"measure": "cvar", "level": 0.025, "advantage": "distorted"},
-    "CVaR, informed": {"measure": "cvar", "level": 0.025, "blind": False},
-    "CVaR by level": {"measure": "cvar", "level": 0.025, "command": True},
+
+
+class Comparison(NamedTuple):
+    """What is compared on a task.
+
+    Attributes:
+        algorithm: that trains it.
+        variants: settings of ``risk`` by name.
+        directory: of the results, in the output directory.
+        measures: of the task's, means after the second second are kept.
+    """
+
+    algorithm: str
+    variants: dict[str, dict[str, Any]]
+    directory: str
+    measures: tuple[str, ...]
+
+
+TASKS = {
+    "skim": Comparison(
+        "shac",
+        {
+            "neutral": {},
+            "CVaR": {"measure": "cvar", "level": 0.025},
+            "Mean-CVaR": {"measure": "mean_cvar", "level": 0.025},
+            "Wang": {"measure": "wang", "level": 1.5},
+            "CVaR, distorted": {"measure": "cvar", "level": 0.025, "advantage": "distorted"},
+            "CVaR, informed": {"measure": "cvar", "level": 0.025, "blind": False},
+            "CVaR by level": {"measure": "cvar", "level": 0.025, "command": True},
+        },
+        "",
+        ("height_m",),
+    ),
+    "go2_dash": Comparison(
+        "ppo",
+        {
+            "neutral": {},
+            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
+            "CVaR, distorted": {"measure": "cvar", "level": 0.25, "neutral_for": 300, "advantage": "distorted"},
+        },
+        "go2_dash",
+        ("forward_m_s",),
+    ),
 }
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
 TAIL = 0.1  # of the returns that are reported
@@ -57,35 +93,48 @@ def tail_mean(returns: Tensor) -> float:
 
 
 def fly(law: LearnedLaw, config: TrainConfig, suite: str, episodes: int, level: float | None = None) -> dict[str, list[float]]:
-    """By replica: success, crashes, mean return, mean of the tail of the return, and mean height after the second second [m]."""
+    """By replica: success, crashes, mean return, mean of the tail of the return, and the mean of the measures after the second second."""
+    measures = TASKS[config.task].measures
     task = make_task(config)
     task.asked_level = level
     simulator = make_simulator(config.sim, task, law.replicas * episodes, config.device)
     seeds = [evaluation_seed(EVALUATION_SEED, 0)] * law.replicas
     environment = Environment(task, simulator, suite=task.suite(suite), seed=seeds, auto_reset=False)
-    returns, heights, counted = torch.zeros(3, environment.num_envs)
-    errors = []
+    returns, counted = torch.zeros(2, environment.num_envs)
+    sums, errors = torch.zeros(len(measures), environment.num_envs), []
     for index, flown in enumerate(flights(Pilot(law), environment, seeds)):
         alive, step = flown.alive, flown.step
         returns = returns + torch.where(alive, step.reward, 0.0)
         late = alive & (index >= 2.0 * task.rate_hz)
-        heights, counted = heights + torch.where(late, step.measures["height_m"], 0.0), counted + late
+        sums = sums + torch.where(late, torch.stack([step.measures[name] for name in measures]), 0.0)
+        counted = counted + late
         errors.append(step.tracking_error)
     success = task.success(torch.stack(errors), flown.failed)
-    parts = zip(*(x.chunk(law.replicas) for x in (success, flown.failed, returns, heights, counted)), strict=True)
-    found: dict[str, list[float]] = {name: [] for name in ("success", "crashes", "return", "return_tail", "height_m")}
-    for reached, crashed, returned, height, count in parts:
+    parts = zip(*(x.chunk(law.replicas, dim=-1) for x in (success, flown.failed, returns, sums, counted)), strict=True)
+    found: dict[str, list[float]] = {name: [] for name in ("success", "crashes", "return", "return_tail", *measures)}
+    for reached, crashed, returned, total, count in parts:
         values = (reached.float().mean(), crashed.float().mean(), returned.double().mean(), tail_mean(returned))
-        for name, value in zip(found, (*values, height.sum() / count.sum().clamp(min=1)), strict=True):
+        for name, value in zip(found, (*values, *(total.sum(1) / count.sum().clamp(min=1))), strict=True):
             found[name].append(float(value))
     return found
 
 
-def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
-    """Train all seeds, and fly what they learned."""
-    config = override(preset(TASK, ALGORITHM), options.overrides)
-    config = dataclasses.replace(config, risk=dataclasses.replace(config.risk, **VARIANTS[variant]))
-    seeds = list(range(options.first_seed, options.first_seed + options.seeds))
+def configuration(variant: str, options: argparse.Namespace) -> TrainConfig:
+    """What is trained, but for the seed."""
+    comparison = TASKS[options.task]
+    config = override(preset(options.task, comparison.algorithm), options.overrides)
+    return dataclasses.replace(config, risk=dataclasses.replace(config.risk, **comparison.variants[variant]))
+
+
+def groups(config: TrainConfig, seeds: list[int]) -> list[list[int]]:
+    """Seeds that are trained side by side; an actor that is symmetric, or remembers, is alone."""
+    alone = config.actor.symmetric or config.actor.memory != "none"
+    return [[seed] for seed in seeds] if alone else [seeds] if seeds else []
+
+
+def measure(variant: str, options: argparse.Namespace, seeds: list[int]) -> dict[str, Any]:
+    """Train ``seeds`` side by side, and fly what they learned."""
+    config = configuration(variant, options)
     load, batch, begin = os.getloadavg()[0], Batch(config, seeds), time.perf_counter()
     covered = []
     while batch.iteration < config.iterations:
@@ -100,9 +149,9 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         "seeds": seeds,
         "command": f"{config.command()} # for each seed",
         "env_steps": config.iterations * config.num_envs * batch.algorithm.config.horizon,
-        "wall_time_s": time.perf_counter() - begin,
-        "load_average_at_start": load,
-        "coverage_error": float(np.mean(covered[-10:])),
+        "wall_time_s": [time.perf_counter() - begin],
+        "load_average_at_start": [load],
+        "coverage_error": [float(np.mean(covered[-10:]))],
         "episodes": options.episodes,
         "suites": {suite: flown(suite, options.episodes, asked) for suite in make_task(config).suites},
     }
@@ -110,6 +159,17 @@ def measure(variant: str, options: argparse.Namespace) -> dict[str, Any]:
         found["levels"] = {str(level): flown("unseen", options.episodes, level) for level in LEVELS}
         found["levels_full"] = {str(level): flown("full", options.episodes, level) for level in LEVELS}
     return found
+
+
+def together(found: dict[str, Any], more: dict[str, Any]) -> dict[str, Any]:
+    """Two results of a variant from different seeds as one: lists follow each other, at any depth; the rest is alike."""
+    joined = dict(found)
+    for name, value in more.items():
+        if isinstance(value, list):
+            joined[name] = found[name] + value
+        elif isinstance(value, dict):
+            joined[name] = together(found[name], value)
+    return joined
 
 
 def file_of(directory: Path, variant: str) -> Path:
@@ -127,7 +187,7 @@ def report(results: list[dict[str, Any]]) -> str:
     """Success, return and height of every variant on every suite, and by level."""
     lines = []
     for found in results:
-        flown = f"{len(found['seeds'])} seeds, {found['episodes']} episodes each, coverage error {found['coverage_error']:.2f}"
+        flown = f"{len(found['seeds'])} seeds, {found['episodes']} episodes each, coverage error {np.mean(found['coverage_error']):.2f}"
         lines.append(f"{found['variant']}: {flown}")
         for suite, values in found["suites"].items():
             lines.append(f"  {suite:<8} " + "   ".join(f"{name} {spread(each)}" for name, each in values.items()))
@@ -146,19 +206,41 @@ def correlation(levels: dict[str, dict[str, list[float]]]) -> float:
     return float(np.corrcoef(np.arange(len(ranks)), ranks)[0, 1])
 
 
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    names = list(dict.fromkeys(name for comparison in TASKS.values() for name in comparison.variants))
+    made = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
+    made.add_argument("--task", default="skim", choices=TASKS, help="default: skim")
+    made.add_argument("--variants", nargs="+", choices=names, metavar="NAME", help="default: all of the task's")
+    seeded.arguments(made, RESULTS, episodes=200, of="of every suite, a seed")
+    return made
+
+
 def main() -> None:
     """Measure what is not there yet, and print all."""
-    parser = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
-    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=VARIANTS, metavar="NAME", help="default: all")
-    seeded.arguments(parser, RESULTS, episodes=200, of="of every suite, a seed")
-    options = parser.parse_intermixed_args()
-    options.output.mkdir(parents=True, exist_ok=True)
-    for variant in options.variants:
-        file = file_of(options.output, variant)
-        if not options.read and (options.again or not file.exists()):
-            write_json(file, measure(variant, options))
-    files = [file_of(options.output, variant) for variant in options.variants]
-    print(report([json.loads(file.read_text()) for file in files if file.exists()]))
+    options = parser().parse_intermixed_args()
+    directory = options.output / TASKS[options.task].directory
+    directory.mkdir(parents=True, exist_ok=True)
+    known = list(TASKS[options.task].variants)
+    variants = options.variants or known
+    if strange := set(variants) - set(known):
+        raise SystemExit(f"{options.task} has no variant {', '.join(sorted(strange))}; choose from {', '.join(known)}")
+    files = {variant: file_of(directory, variant) for variant in variants}
+    for variant, file in files.items():
+        if not options.read:
+            complete(variant, options, file)
+    print(report([json.loads(file.read_text()) for file in files.values() if file.exists()]))
+
+
+def complete(variant: str, options: argparse.Namespace, file: Path) -> None:
+    """Measure the seeds that ``file`` lacks, all of them for ``--again``."""
+    found = json.loads(file.read_text()) if file.exists() and not options.again else None
+    wanted = range(options.first_seed, options.first_seed + options.seeds)
+    missing = [seed for seed in wanted if found is None or seed not in found["seeds"]]
+    for group in groups(configuration(variant, options), missing):
+        part = measure(variant, options, group)
+        found = together(found, part) if found else part
+        write_json(file, found)
 
 
 if __name__ == "__main__":

@@ -217,6 +217,15 @@ class Go2Velocity(Task):
 
     def rewards(self, transition: Transition) -> dict[str, Tensor]:
         """See the module's docstring."""
+        terms = {name: value / self.rate_hz for name, value in self.worths(transition).items()}
+        total = torch.stack(list(terms.values()), dim=1).sum(1)
+        return terms | {
+            "floor": (-0.5 / self.rate_hz - total).clamp(min=0.0),
+            "fall": -1.0 * self.terminated(transition),
+        }
+
+    def worths(self, transition: Transition) -> dict[str, Tensor]:
+        """Terms of the reward per second, but for what depends on the others and the fall."""
         state, command = transition.state, transition.command
         up, speed = rotation_matrix(state[ORIENTATION])[:, 2], base_speed(state)
         moving = self.moving(command)
@@ -227,7 +236,7 @@ class Go2Velocity(Task):
         offset = state[JOINTS] - state[JOINTS].new_tensor(self.robot.stand)
         bent, splayed = offset.square().sum(1), torch.stack([offset[:, k] for k in self.hips], dim=1).square().sum(1)
         change = target_change(transition) / offset.new_tensor(self.reach_rad)
-        terms = {
+        return {
             "velocity": torch.exp(-walk / 0.25) + torch.exp(-walk / 0.04),
             "yaw": 0.5 * torch.exp(-turn / 0.25) + 0.5 * torch.exp(-turn / 0.04),
             "clock": 0.5 * torch.where(contact == stance, 1.0, 0.0).mean(1),
@@ -243,12 +252,6 @@ class Go2Velocity(Task):
             "smoothness": -0.2 * change.square().sum(1),
             "torque": -1e-4 * state[TORQUES].square().sum(1),
             "power": -5e-4 * power(state),
-        }
-        terms = {name: value / self.rate_hz for name, value in terms.items()}
-        total = torch.stack(list(terms.values()), dim=1).sum(1)
-        return terms | {
-            "floor": (-0.5 / self.rate_hz - total).clamp(min=0.0),
-            "fall": -1.0 * self.terminated(transition),
         }
 
     def foot_height(self, state: Signals) -> Tensor:

@@ -17,7 +17,8 @@ class RiskConfig:
     Attributes:
         quantiles: N of the return that critics learn; 0 for critics of the mean, and then nothing else here counts but the cost's.
         measure, level: see `training.risk_measures`.
-        warm_up: iterations in which the level goes from neutral to its own.
+        neutral_for: iterations before which the level is neutral.
+        warm_up: iterations after them in which it goes from neutral to its own.
         command: the level goes from neutral to its own as the command ``risk_level`` goes from 0 to 1; every episode of training has
             another. See `tasks.risk_level`.
         advantage: ``tail``: returns are worth what they are to the measure, whole samples of them, see `training.quantiles.utility`.
@@ -35,6 +36,7 @@ class RiskConfig:
     quantiles: int = 0
     measure: MeasureName = "neutral"
     level: float = 1.0
+    neutral_for: int = 0
     warm_up: int = 0
     command: bool = False
     advantage: Literal["tail", "distorted"] = "tail"
@@ -53,7 +55,7 @@ class RiskConfig:
             raise ValueError(f"risk.measure={self.measure} weighs quantiles; set risk.quantiles, for example to 32")
         if self.command and self.measure == "neutral":
             raise ValueError("risk.command goes from neutral to a measure's level; set risk.measure and risk.level")
-        for name in ("quantiles", "warm_up", "cost_quantiles"):
+        for name in ("quantiles", "neutral_for", "warm_up", "cost_quantiles"):
             if getattr(self, name) < 0:
                 raise ValueError(f"risk.{name} must not be negative, not {getattr(self, name)}")
         if self.samples < 1:
@@ -66,6 +68,7 @@ class RiskConfig:
 
     def weights(self, iteration: int, asked: Tensor) -> Tensor:
         """Of sorted quantiles ``[…, N]``; ``asked`` is the command ``[…]``, which counts only where there is one."""
-        progress = min(iteration / self.warm_up, 1.0) if self.warm_up else 1.0
+        since = iteration - self.neutral_for
+        progress = min(max(since / self.warm_up, 0.0), 1.0) if self.warm_up else float(since >= 0)
         share = progress * (asked if self.command else asked.new_ones(()))
         return weights(self.measure, MEASURES[self.measure].between(self.level, share), self.quantiles)

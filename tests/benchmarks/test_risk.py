@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import risk, seeded
+from benchmarks import risk
+
+
+def asked(*arguments: str) -> argparse.Namespace:
+    return risk.parser().parse_intermixed_args(arguments)
 
 
 def flown(tails: list[float]) -> dict[str, list[float]]:
@@ -27,15 +31,42 @@ def test_the_rank_correlation_is_one_where_tails_rise_and_less_where_two_change_
     assert risk.correlation(swapped) == pytest.approx(0.9)
 
 
-def test_every_variant_has_a_file_of_its_own(tmp_path: Path) -> None:
-    assert len({risk.file_of(tmp_path, variant) for variant in risk.VARIANTS}) == len(risk.VARIANTS)
+@pytest.mark.parametrize("task", risk.TASKS)
+def test_every_variant_has_a_file_of_its_own(task: str, tmp_path: Path) -> None:
+    variants = risk.TASKS[task].variants
+    assert len({risk.file_of(tmp_path, variant) for variant in variants}) == len(variants)
+
+
+def test_results_of_more_seeds_are_put_behind_those_there_are() -> None:
+    first = {"variant": "CVaR", "seeds": [0], "suites": {"full": {"success": [0.5]}}}
+    more = {"variant": "CVaR", "seeds": [1, 2], "suites": {"full": {"success": [0.6, 0.7]}}}
+    assert risk.together(first, more) == {"variant": "CVaR", "seeds": [0, 1, 2], "suites": {"full": {"success": [0.5, 0.6, 0.7]}}}
+
+
+def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    measured: list[list[int]] = []
+    monkeypatch.setattr(risk, "measure", lambda variant, options, seeds: measured.append(seeds) or {"seeds": seeds})
+    for seeds, again in (("2", False), ("4", False), ("4", False), ("3", True)):
+        options = asked("--task", "go2_dash", "--seeds", seeds, *(["--again"] if again else []))
+        risk.complete("neutral", options, tmp_path / "neutral.json")
+    assert measured == [[0], [1], [2], [3], [0], [1], [2]], "a symmetric actor is trained alone"
+    measured.clear()
+    risk.complete("neutral", asked("--seeds", "4"), tmp_path / "flat.json")
+    assert measured == [[0, 1, 2, 3]]
+
+
+def test_a_walk_is_trained_and_flown() -> None:
+    small = ("iterations=1", "num_envs=8", "ppo.horizon=4", "ppo.minibatches=1", "ppo.epochs=1")
+    found = risk.measure("CVaR", asked("--task", "go2_dash", "--episodes", "2", *small), [3])
+    assert found["command"].startswith("tether train go2_dash --seed 0 ")
+    assert list(found["suites"]) == ["nominal", "full", "load", "pushes", "unseen"]
+    assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "forward_m_s"}
+    assert "CVaR: 1 seeds, 2 episodes each" in risk.report([found])
 
 
 def test_a_variant_by_level_is_trained_flown_at_every_level_and_reported() -> None:
-    parser = argparse.ArgumentParser()
-    seeded.arguments(parser, Path(), episodes=3, of="", seeds=2)
-    options = parser.parse_args(["iterations=2", "num_envs=8", "shac.horizon=4"])
-    found = risk.measure("CVaR by level", options)
+    options = asked("--episodes", "3", "iterations=2", "num_envs=8", "shac.horizon=4")
+    found = risk.measure("CVaR by level", options, [0, 1])
     assert found["env_steps"] == 2 * 8 * 4
     assert list(found["levels"]) == [str(level) for level in risk.LEVELS]
     assert "risk.command=True" in found["command"]

@@ -205,6 +205,11 @@ def test_warm_up_goes_from_neutral_to_the_level() -> None:
     assert config.weights(0, asked).tolist() == pytest.approx([1 / 16] * 16)
     assert config.weights(5, asked)[0] == pytest.approx(1 / 16 / 0.5)  # half-way to a quarter is a half
     assert config.weights(10, asked).tolist() == config.weights(99, asked).tolist() == pytest.approx([0.25] * 4 + [0.0] * 12)
+    later = dataclasses.replace(config, neutral_for=7)
+    assert [later.weights(7 + k, asked).tolist() for k in (-7, 0, 5, 10)] == [config.weights(k, asked).tolist() for k in (0, 0, 5, 10)]
+    at_once = dataclasses.replace(AVERSE, neutral_for=7)
+    assert at_once.weights(6, asked).tolist() == config.weights(0, asked).tolist()
+    assert at_once.weights(7, asked).tolist() == config.weights(10, asked).tolist()
 
 
 @pytest.mark.parametrize(

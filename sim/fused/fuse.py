@@ -73,10 +73,10 @@ class Fused:
         if self.pads and (few := self._few(leaves)):
             return self._padded(structure, leaves, few)
         try:
-            if self._last is None or not self._last.fits(structure, leaves):
+            if self._last is None or not self._last.takes(structure, leaves):
                 self._last = Call(structure, leaves, *self._plan(structure, leaves))
-            plan = self._last.plan
-            return self.eager(*args) if plan is None or _rehearsing else self._run(plan, self._last, leaves, args)
+            call = self._last
+            return self.eager(*args) if call.plan is None or _rehearsing else self._run(call.plan, call, leaves, args)
         except BuildError as error:
             self._plans[self._key(structure, leaves)] = self._last = None
             self._warn(error)
@@ -103,8 +103,7 @@ class Fused:
         return map_tensors(self(*args), lambda tensor: tensor.narrow(self.result_axis, 0, count))
 
     def _run(self, plan: Plan, call: Call, leaves: list[Any], args: Any) -> Any:
-        tensors, rows = call.inputs(leaves)
-        return plan.run(tensors, rows, call.count)
+        return plan.run(call, leaves)
 
     def eager(self, *args: Any) -> Any:
         """The function itself."""
@@ -156,9 +155,8 @@ class Update(Fused):
         super().__init__(chosen, name, batch_axis=batch_axis)
 
     def _run(self, plan: Plan, call: Call, leaves: list[Any], args: Any) -> Any:
-        tensors, rows = call.inputs(leaves)
-        in_place = not torch.is_grad_enabled() and not call.count % BLOCK and plan.update(tensors, rows, call.count)
-        return args[1] if in_place else plan.run(tensors, rows, call.count)
+        in_place = not torch.is_grad_enabled() and not call.count % BLOCK and plan.update(call, leaves)
+        return args[1] if in_place else plan.run(call, leaves)
 
 
 def _with(tensor: Tensor, axis: int, size: int) -> list[int]:

@@ -19,7 +19,7 @@ SMALLEST_SHARE = 1024  # environments that a thread must have to be worth starti
 LINE = 16  # elements of a cache line
 THREADS_PER_BLOCK = 128  # of a GPU
 Rows = tuple[Tensor, int]  # a tensor, and the distance from one of its rows to the next
-Run = Callable[[Sequence[Rows], Sequence[tuple[Tensor, int, int]], int, bool], None]
+Run = Callable[["Arguments", int, bool], None]
 
 
 def spacing(count: int) -> int:
@@ -59,16 +59,29 @@ class Kernel:
         if wanted not in self._backward:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
-    def forward(self, inputs: Sequence[Rows], count: int) -> dict[torch.dtype, Tensor]:
-        """Buffers with all outputs of a type one after the other; rows are `spacing` apart."""
+    def arguments(self, count: int) -> Arguments:
+        """Of the forward kernel; for outputs in the buffers that `forward` makes."""
+        arguments = Arguments(len(self.body.roles), len(self.places))
+        for k in range(len(self.places)):
+            arguments.give(k, 0, spacing(count))
+        return arguments
+
+    def forward(self, arguments: Arguments, count: int) -> dict[torch.dtype, Tensor]:
+        """Buffers with all outputs of a type one after the other; rows are `spacing` apart. The arguments are for so many environments."""
         apart = spacing(count)
         buffers = {dtype: torch.empty(rows * apart, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
-        self._forward()(inputs, [(buffers[dtype], offset * apart, apart) for dtype, offset in self.places], count, False)
+        begins = {dtype: (buffer.data_ptr(), apart * buffer.itemsize) for dtype, buffer in buffers.items()}
+        for place, (dtype, offset) in enumerate(self.places, start=arguments.outputs):
+            begin, row = begins[dtype]
+            arguments.memory[place] = begin + offset * row
+        self._forward()(arguments, count, False)
         return buffers
 
-    def update(self, inputs: Sequence[Rows], outputs: Sequence[Rows], count: int) -> None:
+    def update(self, arguments: Arguments, outputs: Sequence[Rows], count: int) -> None:
         """Write outputs over tensors that are there already, in blocks in which the first input, a mask, is set anywhere."""
-        self._forward()(inputs, [(tensor, 0, apart) for tensor, apart in outputs], count, True)
+        for k, (tensor, apart) in enumerate(outputs):
+            arguments.give(k, tensor.data_ptr(), apart)
+        self._forward()(arguments, count, True)
 
     def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> Tensor:
         """A buffer with the gradients of the inputs ``wanted`` one after the other, from those of all outputs."""
@@ -76,7 +89,12 @@ class Kernel:
         ends = [0, *itertools.accumulate(self.sizes(wanted))]
         apart = spacing(count)
         buffer = torch.empty(ends[-1] * apart, dtype=self.dtype, device=self.device)
-        self._backward[wanted]()([*inputs, *gradients], [(buffer, end * apart, apart) for end in ends[:-1]], count, False)
+        arguments = Arguments(len(inputs) + len(gradients), len(wanted))
+        for k, rows in enumerate([*inputs, *gradients]):
+            arguments.take(k, rows)
+        for k, end in enumerate(ends[:-1]):
+            arguments.give(k, buffer.data_ptr() + end * apart * buffer.itemsize, apart)
+        self._backward[wanted]()(arguments, count, False)
         return buffer
 
     def sizes(self, inputs: Sequence[int]) -> list[int]:
@@ -85,15 +103,33 @@ class Kernel:
         return [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in inputs]
 
 
-def _arguments(inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], *numbers: int) -> ctypes.Array[ctypes.c_long]:
-    """``Arguments`` of `sim.fused.source`, all of whose members have the size of a pointer."""
-    return (ctypes.c_long * (2 * (len(inputs) + len(outputs)) + len(numbers)))(
-        *[tensor.data_ptr() for tensor, _ in inputs],
-        *[tensor.data_ptr() + offset * tensor.itemsize for tensor, offset, _ in outputs],
-        *[apart for _, apart in inputs],
-        *[apart for _, _, apart in outputs],
-        *numbers,
-    )
+class Arguments:
+    """``Arguments`` of `sim.fused.source`, all of whose members have the size of a pointer.
+
+    Args:
+        inputs, outputs: how many tensors a kernel takes and gives.
+
+    Attributes:
+        memory: the addresses of inputs and of outputs, the strides of both, and three numbers.
+        outputs: where the addresses of outputs begin.
+    """
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        self.outputs, self._strides = inputs, inputs + outputs
+        self.memory = (ctypes.c_long * (2 * self._strides + 3))()
+
+    def take(self, k: int, rows: Rows) -> None:
+        """Read input ``k`` from there."""
+        tensor, self.memory[self._strides + k] = rows
+        self.memory[k] = tensor.data_ptr()
+
+    def give(self, k: int, address: int, apart: int) -> None:
+        """Write output ``k`` there, in rows so many elements apart."""
+        self.memory[self.outputs + k], self.memory[self._strides + self.outputs + k] = address, apart
+
+    def numbers(self, count: int, threads: int, sparse: bool) -> None:
+        """See `sim.fused.source.TEMPLATE`."""
+        self.memory[-3:] = [count, threads, sparse]
 
 
 class _Processor:
@@ -109,9 +145,9 @@ class _Processor:
             self._function.restype, self._function.argtypes = None, [ctypes.c_void_p]
         return self._run
 
-    def _run(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
-        threads = 1 if sparse else max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE))
-        self._function(_arguments(inputs, outputs, count, threads, sparse))
+    def _run(self, arguments: Arguments, count: int, sparse: bool) -> None:
+        arguments.numbers(count, 1 if sparse else max(1, min(torch.get_num_threads(), count // SMALLEST_SHARE)), sparse)
+        self._function(arguments.memory)
 
 
 class _Graphics:
@@ -121,6 +157,7 @@ class _Graphics:
 
     def __init__(self, source: str, device: torch.device) -> None:
         self._compiling: Future[Any] = workers().submit(_compile_for_cuda, source, device)
+        self._device = device
         self._kernel: Any = None
 
     def __call__(self) -> Run:
@@ -134,11 +171,11 @@ class _Graphics:
                 count_time(time.perf_counter() - begin)
         return self._run
 
-    def _run(self, inputs: Sequence[Rows], outputs: Sequence[tuple[Tensor, int, int]], count: int, sparse: bool) -> None:
-        arguments = _arguments(inputs, outputs, count, 1, sparse)
+    def _run(self, arguments: Arguments, count: int, sparse: bool) -> None:
+        arguments.numbers(count, 1, sparse)
         blocks = (count + THREADS_PER_BLOCK - 1) // THREADS_PER_BLOCK
-        stream = ctypes.c_void_p(torch.cuda.current_stream(outputs[0][0].device).cuda_stream)
-        given = (ctypes.c_void_p * 1)(ctypes.addressof(arguments))
+        stream = ctypes.c_void_p(torch.cuda.current_stream(self._device).cuda_stream)
+        given = (ctypes.c_void_p * 1)(ctypes.addressof(arguments.memory))
         failed = self._launch(self._kernel.func, blocks, 1, 1, THREADS_PER_BLOCK, 1, 1, 0, stream, given, None)
         if failed:
             raise RuntimeError(f"the CUDA driver refuses a kernel: error {failed}")

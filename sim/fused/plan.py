@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -66,31 +67,36 @@ class Plan:
             raise Untraceable("a result mixes environments")
         return tuple(shape)
 
-    def run(self, tensors: list[Tensor], rows: list[Rows], count: int) -> Any:
+    def run(self, call: Call, leaves: list[Any]) -> Any:
         """Results in the function's structure."""
-        if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors):
-            outputs: Sequence[Tensor] = _Differentiable.apply(self, rows, count, *tensors)
+        if call.differentiable and torch.is_grad_enabled():
+            tensors = call.tensors(leaves)
+            outputs: Sequence[Tensor] = _Differentiable.apply(self, call, call.rows(tensors), *tensors)
         else:
-            outputs = self.forward(rows, count)
+            copies = call.copies(leaves)
+            outputs = self.forward(call)
+            del copies  # only now
         computed = iter(outputs)
         return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
 
-    def update(self, tensors: list[Tensor], rows: list[Rows], count: int) -> bool:
+    def update(self, call: Call, leaves: list[Any]) -> bool:
         """Write results over the arguments after the first, a mask; False, with nothing done, if they do not fit there."""
         size = len(self.shapes)
-        old, places = tensors[1 : 1 + size], rows[1 : 1 + size]
-        fits = len(old) == size and not any(self.shared[: 1 + size]) and rows[0][0].is_contiguous()
-        if not fits or any(own is not place for own, (place, _) in zip(old, places, strict=True)):
+        tensors = call.tensors(leaves)
+        old = call.rows(tensors)[1 : 1 + size]
+        fits = len(old) == size and not any(self.shared[: 1 + size]) and tensors[0].is_contiguous()
+        if not fits or any(own is not tensor for tensor, (own, _) in zip(tensors[1:], old, strict=False)):
             return False
-        self.kernel.update(rows, places, count)
-        torch.autograd.graph.increment_version(old)
+        self.kernel.update(call.arguments, old, call.count)
+        torch.autograd.graph.increment_version(tensors[1 : 1 + size])
         return True
 
-    def forward(self, inputs: list[Rows], count: int) -> list[Tensor]:
+    def forward(self, call: Call) -> list[Tensor]:
         """Outputs in the function's shapes."""
+        buffers = self.kernel.forward(call.arguments, call.count)
         parts = {
-            dtype: iter(views(buffer, [shape for shape, own in self.outputs if own == dtype], count, self.result_axis))
-            for dtype, buffer in self.kernel.forward(inputs, count).items()
+            dtype: iter(views(buffer, [shape for shape, own in self.outputs if own == dtype], call.count, self.result_axis))
+            for dtype, buffer in buffers.items()
         }
         return [next(parts[dtype]) for _, dtype in self.outputs]
 
@@ -100,12 +106,8 @@ class Plan:
             self._zeros = torch.zeros(count, dtype=self.kernel.dtype, device=self.device)
         return self._zeros, 0
 
-    def inputs(self, tensors: Sequence[Tensor], count: int) -> list[Rows]:
-        """Arguments as the kernel takes them."""
-        return [self.input(k, tensor, count) for k, tensor in enumerate(tensors)]
-
     def input(self, k: int, tensor: Tensor, count: int) -> Rows:
-        """One of them."""
+        """One of the arguments as the kernel takes it."""
         return (tensor.contiguous(), 1) if self.shared[k] else self.rows(tensor, count, self.axis)
 
     def rows(self, tensor: Tensor, count: int, axis: int) -> Rows:
@@ -138,6 +140,9 @@ class Plan:
         return apart
 
 
+FORGOTTEN = object()
+
+
 class Call:
     """How arguments were handed over, for the next call: mostly it has the same tensors again, or others that lie in memory alike.
 
@@ -145,31 +150,50 @@ class Call:
         structure, leaves: of the arguments.
         plan: for them; None to run eagerly.
         count: of environments.
+
+    Attributes:
+        arguments: of the kernel.
+        differentiable: whether any tensor asks for gradients.
     """
 
     def __init__(self, structure: Any, leaves: list[Any], plan: Plan | None, count: int) -> None:
         self.structure, self.plan, self.count = structure, plan, count
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        rows = plan.inputs(tensors, count) if plan else []
-        self._apart = [apart if own is tensor else None for tensor, (own, apart) in zip(tensors, rows)]
+        tensors = self.tensors(leaves)
+        self.differentiable = any(tensor.requires_grad for tensor in tensors)
         self._known: list[Any] = [*leaves]
+        places = itertools.count()
+        self._places = [next(places) if isinstance(leaf, Tensor) else -1 for leaf in leaves]
         self._layouts = [
             (leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad) if isinstance(leaf, Tensor) else None
             for leaf in leaves
         ]
+        self._apart: list[int | None] = []
+        if plan:
+            self.arguments = plan.kernel.arguments(count)
+            rows = [plan.input(k, tensor, count) for k, tensor in enumerate(tensors)]
+            self._apart = [apart if own is tensor else None for tensor, (own, apart) in zip(tensors, rows, strict=True)]
+            for k, row in enumerate(rows):
+                self.arguments.take(k, row)
         for k, leaf in enumerate(leaves):
             self._remember(k, leaf)
 
-    def _remember(self, k: int, leaf: Any) -> None:
-        self._known[k] = None if isinstance(leaf, Tensor) and leaf.requires_grad else leaf  # or its graph would live on
+    @staticmethod
+    def tensors(leaves: list[Any]) -> list[Tensor]:
+        """Those among the arguments."""
+        return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
-    def fits(self, structure: Any, leaves: list[Any]) -> bool:
-        """Whether the same plan does for these arguments, and their tensors lie in memory as the last ones did."""
+    def _remember(self, k: int, leaf: Any) -> None:
+        self._known[k] = FORGOTTEN if isinstance(leaf, Tensor) and leaf.requires_grad else leaf  # or its graph would live on
+
+    def takes(self, structure: Any, leaves: list[Any]) -> bool:
+        """Whether the same plan does for these arguments, and their tensors lie in memory as the last ones did; if so, the kernel is told
+        where: of most only the address is new, if anything.
+        """
         if structure != self.structure:
             return False
         known = self._known
         for k, leaf in enumerate(leaves):
-            if leaf is known[k] and leaf is not None:
+            if leaf is known[k]:
                 continue
             layout = self._layouts[k]
             if layout is None:
@@ -179,16 +203,27 @@ class Call:
                 return False
             else:
                 self._remember(k, leaf)
+                if self.plan is not None:
+                    self.arguments.memory[self._places[k]] = leaf.data_ptr()
         return True
 
-    def inputs(self, leaves: list[Any]) -> tuple[list[Tensor], list[Rows]]:
-        """The tensors among the arguments, and how the kernel takes them."""
+    def copies(self, leaves: list[Any]) -> list[Tensor]:
+        """Copy what the kernel cannot read as it lies, and have it read the copies; they are to live until it has run."""
+        if None not in self._apart:
+            return []
+        tensors = self.tensors(leaves)
+        return [self._copy(k, tensors[k])[0] for k, apart in enumerate(self._apart) if apart is None]
+
+    def _copy(self, k: int, tensor: Tensor) -> Rows:
         assert self.plan is not None
-        tensors = [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-        return tensors, [
-            (tensor, apart) if apart is not None else self.plan.input(k, tensor, self.count)
-            for k, (tensor, apart) in enumerate(zip(tensors, self._apart, strict=True))
-        ]
+        rows = self.plan.input(k, tensor, self.count)
+        self.arguments.take(k, rows)
+        return rows
+
+    def rows(self, tensors: list[Tensor]) -> list[Rows]:
+        """How the kernel takes the tensors among the arguments; copies what it cannot read as it lies."""
+        pairs = zip(tensors, self._apart, strict=True)
+        return [self._copy(k, tensor) if apart is None else (tensor, apart) for k, (tensor, apart) in enumerate(pairs)]
 
 
 def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int) -> list[Tensor]:
@@ -197,7 +232,7 @@ def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int
     if axis == 0:
         parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split(sizes, dim=1)
         return [
-            part if len(shape) == 1 else part.unflatten(1, shape) if shape else part[:, 0]
+            part if len(shape) == 1 else part.unflatten(1, shape) if shape else part.select(1, 0)
             for part, shape in zip(parts, shapes, strict=True)
         ]
     parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split(sizes)
@@ -208,14 +243,14 @@ class _Differentiable(torch.autograd.Function):
     """The kernel in torch's graph; gradients once, not of gradients."""
 
     @staticmethod
-    def forward(ctx: Any, plan: Plan, inputs: list[Rows], count: int, *tensors: Tensor) -> tuple[Tensor, ...]:
+    def forward(ctx: Any, plan: Plan, call: Call, inputs: list[Rows], *tensors: Tensor) -> tuple[Tensor, ...]:
         """Run, and keep the inputs; the backward kernel computes everything else again."""
-        ctx.plan, ctx.count, ctx.shapes = plan, count, [tensor.shape for tensor in tensors]
+        ctx.plan, ctx.count, ctx.shapes = plan, call.count, [tensor.shape for tensor in tensors]
         ctx.spacing = [spacing for _, spacing in inputs]
         ctx.wanted = tuple([k for k, needed in enumerate(ctx.needs_input_grad[3:]) if needed])
         plan.kernel.prepare(ctx.wanted)
         ctx.save_for_backward(*[tensor for tensor, _ in inputs])
-        outputs = plan.forward(inputs, count)
+        outputs = plan.forward(call)
         ctx.set_materialize_grads(False)
         ctx.mark_non_differentiable(*[output for output, (_, dtype) in zip(outputs, plan.outputs, strict=True) if dtype == torch.bool])
         return tuple(outputs)

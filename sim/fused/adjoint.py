@@ -12,7 +12,7 @@ from sim.fused.graph import Graph, Node
 
 
 def gradients(graph: Graph, outputs: Mapping[Node, Node], wanted: Sequence[Node]) -> list[Node]:
-    """Derivatives of Σ seed · output by each of ``wanted``, from outputs and their seeds."""
+    """Derivatives of Σ seed · output by each of ``wanted``, from outputs and their seeds, as if no wanted node depended on another."""
     found: dict[int, Node] = {}
 
     def accumulate(node: Node, gradient: Node) -> None:
@@ -21,9 +21,9 @@ def gradients(graph: Graph, outputs: Mapping[Node, Node], wanted: Sequence[Node]
 
     for output, seed in outputs.items():
         accumulate(output, seed)
-    leading = _leading_to(graph, outputs, wanted)
+    leading, ends = _leading_to(graph, outputs, wanted), set(wanted)
     for node in reversed(leading):
-        if node.args and node.index in found and node.op in RULES:
+        if node.args and node.index in found and node.op in RULES and node not in ends:
             for argument, gradient in zip(node.args, RULES[node.op](graph, node, found[node.index], *node.args), strict=True):
                 if gradient is not None:
                     accumulate(argument, gradient)

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from sim.fused.build import BuildError, count_time
 from sim.fused.graph import Untraceable
+from sim.fused.loop import repeated
 from sim.fused.plan import Call, Plan
 from sim.fused.source import BLOCK
 from sim.fused.structure import flatten, kind_of, map_tensors, unflatten
-from sim.fused.traced import Traced
+from sim.fused.traced import Traced, recording
 
 SWITCH = "TETHER_FUSE"  # 0 runs everything eagerly
 _warned: set[str] = set()
@@ -45,7 +46,9 @@ class Fused:
     ``batch_axis``, or one row for all. Fewer environments than `BLOCK` are not worth a kernel and run eagerly.
 
     With ``steps`` the function maps ``(carry, of_step, constants)`` to the next carry and runs so many times; tensors in ``of_step`` have
-    a leading axis of that length. Only the final carry comes back.
+    a leading axis of that length, and environments along their last. Only the final carry comes back.
+
+    Called by a function that is itself being made a kernel, it becomes part of that one.
 
     Args:
         function: pure; of operations in `sim.fused.functions.FUNCTIONS`. Anything else is no error: it runs eagerly, after a warning.
@@ -68,6 +71,8 @@ class Fused:
     def __call__(self, *args: Any) -> Any:
         if self._off:
             return self.eager(*args)
+        if recording():
+            return self.inlined(*args)
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         if self.pads and (few := self._few(leaves)):
@@ -114,6 +119,10 @@ class Fused:
             carry = self.function(carry, map_tensors(of_step, operator.itemgetter(step)), constants)
         return carry
 
+    def inlined(self, *args: Any) -> Any:
+        """The function on traced arguments."""
+        return self.function(*args) if self.steps is None else repeated(self.function, self.steps, *args)
+
     def _plan(self, structure: Any, leaves: list[Any]) -> tuple[Plan | None, int]:
         """The plan for these arguments, whatever the number of environments, and that number; no plan where there is no kernel."""
         count = max(leaf.shape[self.batch_axis] for leaf in leaves if isinstance(leaf, Tensor))
@@ -123,7 +132,7 @@ class Fused:
         if key not in self._plans:
             begin = time.perf_counter()
             try:
-                self._plans[key] = Plan(self.function, self.batch_axis, self.result_axis, self.steps, structure, leaves)
+                self._plans[key] = Plan(self.inlined, self.batch_axis, self.result_axis, structure, leaves)
             except (Untraceable, BuildError) as error:
                 self._plans[key] = None
                 self._warn(error)

@@ -7,8 +7,8 @@ already. Nodes are made in an order in which every argument comes before its use
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple
 
 COMMUTATIVE = {"add", "mul", "and", "or", "word_hi", "word_lo", "word_xor", "word_add"}
 BOOLEAN = {"lt", "le", "eq", "and", "or", "not", "finite"}
@@ -48,7 +48,12 @@ FOLD: dict[str, Callable[..., float]] = {
 
 
 class Node:
-    """One scalar: an operation on other nodes, a constant (``op`` const), or an element of an input (``op`` input, ``value`` its key)."""
+    """One scalar: an operation on other nodes, or by ``op`` and ``value`` what has no arguments.
+
+    const: a number. input: an element of a tensor, (tensor, row, kind). local: an element of an array in the kernel, (name, index).
+    In a `Loop` also step: an element that is another one in every step, (tensor, row in the first, rows from one to the next); table: a
+    number for every step.
+    """
 
     __slots__ = ("args", "graph", "index", "is_boolean", "is_word", "op", "value")
 
@@ -95,11 +100,33 @@ class Untraceable(Exception):
     """What a function does that cannot become a kernel; it runs eagerly instead."""
 
 
+class Loop(NamedTuple):
+    """Arithmetic that runs ``steps`` times, each step on what the last one left.
+
+    Attributes:
+        carry: stand for the values before a step.
+        initial: before the first.
+        following: after a step, from ``carry``, from nodes outside the loop, and from those that differ from step to step.
+        final: stand for the values after the last.
+    """
+
+    steps: int
+    carry: tuple[Node, ...]
+    initial: tuple[Node, ...]
+    following: tuple[Node, ...]
+    final: tuple[Node, ...]
+
+
 class Graph:
-    """All nodes of one function, each value once."""
+    """All nodes of one function, each value once.
+
+    Attributes:
+        loop: the one part that runs several times, if any.
+    """
 
     def __init__(self) -> None:
         self.nodes: list[Node] = []
+        self.loop: Loop | None = None
         self._known: dict[tuple[Any, ...], Node] = {}
 
     def constant(self, value: Any) -> Node:
@@ -111,6 +138,18 @@ class Graph:
     def input(self, tensor: int, row: int, kind: str) -> Node:
         """Element ``row`` of input ``tensor``; kind is real, bool or word."""
         return self._share("input", (), (tensor, row, kind))
+
+    def local(self, name: str, index: int) -> Node:
+        """Element ``index`` of an array in the kernel."""
+        return self._share("local", (), (name, index))
+
+    def of_step(self, tensor: int, row: int, apart: int) -> Node:
+        """Element ``row`` of input ``tensor`` in the first step of the loop, and so many rows further on in each one after it."""
+        return self._share("step", (), (tensor, row, apart))
+
+    def table(self, values: tuple[float, ...]) -> Node:
+        """One of ``values`` in each step of the loop."""
+        return self.constant(values[0]) if len(set(values)) == 1 else self._share("table", (), values)
 
     def make(self, op: str, *values: Any) -> Node:
         """The result of ``op``, simplified."""
@@ -132,16 +171,24 @@ class Graph:
             self.nodes.append(self._known[key])
         return self._known[key]
 
-    def needed(self, outputs: Iterable[Node]) -> list[Node]:
-        """Everything ``outputs`` depend on, arguments first."""
+    def needed(self, outputs: Iterable[Node], known: Collection[Node] = ()) -> list[Node]:
+        """Everything ``outputs`` depend on, arguments first; nothing that only ``known`` nodes depend on."""
         seen: set[int] = set()
         stack = list(outputs)
         while stack:
             node = stack.pop()
             if node.index not in seen:
                 seen.add(node.index)
-                stack += node.args
+                stack += () if node in known else node.args
         return [self.nodes[index] for index in sorted(seen)]
+
+    def depending(self, sources: Iterable[Node]) -> set[Node]:
+        """Everything that depends on any of ``sources``, and they."""
+        found = set(sources)
+        for node in self.nodes:
+            if any(argument in found for argument in node.args):
+                found.add(node)
+        return found
 
 
 def _is(node: Node, value: float) -> bool:

@@ -41,13 +41,12 @@ class Kernel:
     def __init__(self, body: Body, dtype: torch.dtype, device: torch.device) -> None:
         self.body, self.dtype, self.device = body, dtype, device
         self.real = {torch.float32: "float", torch.float64: "double"}[dtype]
-        results = [len(output) for output in body.outputs] or [body.rows[tensor] for tensor in body.tensors("carry")]
         self.totals: dict[torch.dtype, int] = {}
         self.places: list[tuple[torch.dtype, int]] = []
-        for rows, kind in zip(results, output_kinds(body), strict=True):
+        for output, kind in zip(body.outputs, output_kinds(body), strict=True):
             own = torch.bool if kind == "bool" else dtype
             self.places.append((own, self.totals.get(own, 0)))
-            self.totals[own] = self.totals.get(own, 0) + rows
+            self.totals[own] = self.totals.get(own, 0) + len(output)
         self._forward = self._program(forward(body, self.real))
         self._backward: dict[tuple[int, ...], Callable[[], Run]] = {}
 
@@ -61,7 +60,7 @@ class Kernel:
 
     def arguments(self, count: int) -> Arguments:
         """Of the forward kernel; for outputs in the buffers that `forward` makes."""
-        arguments = Arguments(len(self.body.roles), len(self.places))
+        arguments = Arguments(len(self.body.rows), len(self.places))
         for k in range(len(self.places)):
             arguments.give(k, 0, spacing(count))
         return arguments
@@ -86,7 +85,7 @@ class Kernel:
     def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> Tensor:
         """A buffer with the gradients of the inputs ``wanted`` one after the other, from those of all outputs."""
         self.prepare(wanted)
-        ends = [0, *itertools.accumulate(self.sizes(wanted))]
+        ends = [0, *itertools.accumulate(self.body.rows[tensor] for tensor in wanted)]
         apart = spacing(count)
         buffer = torch.empty(ends[-1] * apart, dtype=self.dtype, device=self.device)
         arguments = Arguments(len(inputs) + len(gradients), len(wanted))
@@ -96,11 +95,6 @@ class Kernel:
             arguments.give(k, buffer.data_ptr() + end * apart * buffer.itemsize, apart)
         self._backward[wanted]()(arguments, count, False)
         return buffer
-
-    def sizes(self, inputs: Sequence[int]) -> list[int]:
-        """How many rows the inputs have."""
-        body = self.body
-        return [body.rows[tensor] * (body.steps if body.roles[tensor] == "step" else 1) for tensor in inputs]
 
 
 class Arguments:

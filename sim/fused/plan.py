@@ -14,49 +14,44 @@ from torch import Tensor
 from sim.fused.graph import Graph, Untraceable
 from sim.fused.kernel import Kernel, Rows, spacing
 from sim.fused.source import Body
-from sim.fused.structure import count_leaves, flatten, unflatten
-from sim.fused.traced import Traced
+from sim.fused.structure import flatten, unflatten
+from sim.fused.traced import Traced, recorder
 
 
 class Plan:
     """A kernel for arguments of one structure.
 
     Args:
-        function, axis, result_axis, steps: as of `sim.fused.fuse.Fused`.
+        function: of traced arguments. axis, result_axis: as of `sim.fused.fuse.Fused`.
         structure, leaves: of the arguments; only the leaves' kinds matter.
     """
 
-    def __init__(
-        self, function: Callable[..., Any], axis: int, result_axis: int, steps: int | None, structure: Any, leaves: list[Any]
-    ) -> None:
+    def __init__(self, function: Callable[..., Any], axis: int, result_axis: int, structure: Any, leaves: list[Any]) -> None:
         self.axis, self.result_axis = axis, result_axis
         graph, tensors = Graph(), [leaf for leaf in leaves if isinstance(leaf, Tensor)]
         dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
         self.device = tensors[0].device
-        roles = _roles(structure, leaves) if steps else ["constant"] * len(tensors)
-        shapes = [self._one(tensor, role) for tensor, role in zip(tensors, roles, strict=True)]
+        shapes = [self._one(tensor) for tensor in tensors]
         kinds = [_stored(tensor, dtype) for tensor in tensors]
-        shared = tuple([tensor.shape[self.axis] == 1 and role != "carry" for tensor, role in zip(tensors, roles, strict=True)])
+        self.shared = tuple([tensor.shape[self.axis] == 1 for tensor in tensors])
         like = torch.empty(0, dtype=dtype, device=self.device)
         symbols = iter([_symbols(graph, k, shape, kind, like) for k, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))])
         args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
         results: list[Any] = []
-        self.structure = flatten(function(*args), results)
+        with recorder():
+            self.structure = flatten(function(*args), results)
         traced = [result for result in results if isinstance(result, Traced)]
         self.fixed = [None if isinstance(result, Traced) else (result,) for result in results]
         self.shapes = [self._result_shape(result) for result in traced]
         nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in traced)
-        carry = tuple(node for output in nodes for node in output) if steps else ()
         rows = tuple(int(np.prod(shape)) for shape in shapes)
-        body = Body(graph, tuple(roles), rows, tuple(kinds), shared, carry, () if steps else nodes, steps or 1)
-        self.shared = shared
-        self.kernel = Kernel(body, dtype, self.device)
+        self.kernel = Kernel(Body(graph, rows, tuple(kinds), self.shared, nodes), dtype, self.device)
         self.outputs = list(zip(self.shapes, [own for own, _ in self.kernel.places], strict=True))
         self._zeros = torch.zeros(0, dtype=dtype, device=self.device)
 
-    def _one(self, tensor: Tensor, role: str) -> list[int]:
-        """The shape of a tensor for one environment and step."""
-        shape = list(tensor.shape[1:]) if role == "step" else list(tensor.shape)
+    def _one(self, tensor: Tensor) -> list[int]:
+        """The shape of a tensor for one environment."""
+        shape = list(tensor.shape)
         shape[self.axis] = 1
         return shape
 
@@ -283,13 +278,3 @@ def _stored(tensor: Tensor, dtype: torch.dtype) -> str:
     if tensor.dtype not in kinds or dtype not in (torch.float32, torch.float64):
         raise Untraceable(f"a tensor of type {tensor.dtype} beside {dtype}")
     return kinds[tensor.dtype]
-
-
-def _roles(structure: Any, leaves: list[Any]) -> list[str]:
-    """The role of every tensor, from which of the three arguments it is in."""
-    roles, position = [], 0
-    for role, part in zip(("carry", "step", "constant"), structure[1], strict=True):
-        size = count_leaves(part)
-        roles += [role for leaf in leaves[position : position + size] if isinstance(leaf, Tensor)]
-        position += size
-    return roles

@@ -1,20 +1,21 @@
 """C++ and CUDA text of a kernel.
 
-A kernel advances `Body.steps` times a body that maps (carry, inputs of the step, constants) to the next carry; a plain function is one
-step without carry, whose results are outputs. Every tensor is feature-major: row r of tensor k at ``p_k + r · s_k``, environments
-contiguous. On the CPU environments are taken in blocks of `BLOCK`, so that what one step leaves for the next stays in the first-level
-cache, and the loop over a block is vectorised by the compiler; on a GPU every thread is a block of one.
+A kernel computes outputs from inputs; a part of it may be a loop, whose carry stays in the kernel. Every tensor is feature-major: row r of
+tensor k at ``p_k + r · s_k``, environments contiguous. On the CPU environments are taken in blocks of `BLOCK`, so that what one step of the
+loop leaves for the next stays in the first-level cache, and the loop over a block is vectorised by the compiler; on a GPU every thread is a
+block of one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import NamedTuple
 
 from sim.fused.adjoint import gradients
 from sim.fused.elementary import helpers
-from sim.fused.graph import WORD, Graph, Node
+from sim.fused.graph import WORD, Graph, Loop, Node
 
 BLOCK = 32
 
@@ -50,35 +51,21 @@ FORMS = {
 
 @dataclass(frozen=True)
 class Body:
-    """One step of a kernel.
+    """What a kernel computes.
 
     Attributes:
         graph: the arithmetic; an input node's value is (tensor, row, kind).
-        roles: of every input tensor: ``carry``, ``step`` (it has ``steps`` times the rows that one step sees) or ``constant``.
-        rows: of every input tensor, as one step sees it.
+        rows: of every input tensor.
         kinds: of every input tensor: real, bool or word.
-        shared: which input tensors have one row of values for all environments; none of the carry.
-        carry: next values of all elements of the carry, in the order of the carry tensors.
-        outputs: elements of every output tensor; empty for a body with a carry, whose final carry is the output.
-        steps: how often the body runs.
+        shared: which input tensors have one row of values for all environments.
+        outputs: elements of every output tensor.
     """
 
     graph: Graph
-    roles: tuple[str, ...]
     rows: tuple[int, ...]
     kinds: tuple[str, ...]
     shared: tuple[bool, ...]
-    carry: tuple[Node, ...]
     outputs: tuple[tuple[Node, ...], ...]
-    steps: int = 1
-
-    def tensors(self, role: str) -> list[int]:
-        """Input tensors of a role."""
-        return [tensor for tensor, own in enumerate(self.roles) if own == role]
-
-    def offset(self, tensor: int) -> int:
-        """First element of a carry tensor within the carry."""
-        return sum(self.rows[other] for other in self.tensors("carry") if other < tensor)
 
     def elements(self, tensor: int) -> list[Node]:
         """The input nodes of a tensor."""
@@ -108,26 +95,43 @@ class Lines(NamedTuple):
     name: Callable[[Node], str]
 
 
-def assignments(body: Body, outputs: Sequence[Node], carry: str, real: str) -> Lines:
-    """What ``outputs`` need; ``carry`` is where the carry is."""
+def assignments(body: Body, outputs: Sequence[Node], real: str, known: Mapping[Node, str] = MappingProxyType({}), **arrays: str) -> Lines:
+    """What ``outputs`` need.
+
+    Args:
+        known: texts of nodes that were computed before.
+        arrays: what local nodes are elements of, by name.
+    """
     shared: list[str] = []
     own: list[str] = []
 
     def name(node: Node) -> str:
         return literal(node.value, real) if node.op == "const" else f"v{node.index}"
 
-    for node in body.graph.needed(outputs):
+    for node in body.graph.needed(outputs, known):
         if node.op != "const":
-            text = _load(body, node, carry) if node.op == "input" else expression(node, name)
-            if node.op == "input" and node.is_boolean:
-                text = f"(real){text} != 0"
+            stored = known.get(node) or _stored(body, node, arrays)
+            text = f"(real){stored} != 0" if stored and node.is_boolean else stored or expression(node, name)
             kind = TRUTH if node.is_boolean else "unsigned" if node.is_word else "real"
-            (shared if node.op == "input" and _is_shared(body, node) else own).append(f"const {kind} v{node.index} = {text};")
+            (shared if _is_shared(body, node) else own).append(f"const {kind} v{node.index} = {text};")
     return Lines(shared, own, name)
 
 
+def _stored(body: Body, node: Node, arrays: Mapping[str, str]) -> str:
+    """Where a node is that has no arguments; nothing for others."""
+    if node.op == "local":
+        return f"{arrays[node.value[0]]}[{node.value[1]}][i]"
+    if node.op == "table":
+        return f"t{node.index}[s]"
+    if node.op not in ("input", "step"):
+        return ""
+    tensor, row, apart = node.value
+    place = f"p{tensor}[({row} + s * {apart}) * s{tensor}" if node.op == "step" else f"p{tensor}[{row} * s{tensor}"
+    return f"{place}]" if _is_shared(body, node) else f"{place} + i]"
+
+
 def _is_shared(body: Body, node: Node) -> bool:
-    return node.value[0] < len(body.shared) and body.shared[node.value[0]]
+    return node.op in ("input", "step") and node.value[0] < len(body.shared) and body.shared[node.value[0]]
 
 
 def expression(node: Node, name: Callable[[Node], str]) -> str:
@@ -144,23 +148,55 @@ def expression(node: Node, name: Callable[[Node], str]) -> str:
 
 
 def forward(body: Body, real: str) -> str:
-    """The kernel that computes outputs, or the final carry."""
-    results = [node for output in body.outputs for node in output] or list(body.carry)
-    lines = assignments(body, results, "c", real)
-    stores = [f"c[{k}][i] = {lines.name(node)};" for k, node in enumerate(body.carry)]
+    """The kernel that computes outputs."""
+    lines = assignments(body, [node for output in body.outputs for node in output], real, final="c")
+    stores = []
     for tensor, output in enumerate(body.outputs):
         stores += [f"q{tensor}[{row} * z{tensor} + i] = {lines.name(node)};" for row, node in enumerate(output)]
-    text = [*_carry_in(body, "c"), f"for (int s = 0; s < {body.steps}; ++s) {{", *_lanes(lines, stores), "}"]
-    for tensor, own in enumerate(body.tensors("carry")):
-        text += _rows_out(tensor, body.rows[own], f"c[{body.offset(own)} + r][i]")
-    return _program(body, output_kinds(body), text, real, inputs=len(body.roles))
+    loop = body.graph.loop
+    before = []
+    if loop:
+        inside = Inside(body, loop)
+        before = [f"real c[{len(loop.carry)}][LANES];", *inside.begin(real, "c"), *inside.steps(real, loop.steps, "c", "c")]
+    return _program(body, output_kinds(body), [*before, *_lanes(lines, stores)], real, inputs=len(body.rows))
 
 
 def output_kinds(body: Body) -> list[str]:
     """``real`` or ``bool`` for every output tensor."""
-    return ["bool" if output and all(node.is_boolean for node in output) else "real" for output in body.outputs] or ["real"] * len(
-        body.tensors("carry")
-    )
+    return ["bool" if output and all(node.is_boolean for node in output) else "real" for output in body.outputs]
+
+
+class Inside:
+    """What the steps of a loop have in common.
+
+    Attributes:
+        imported: nodes outside the loop that it uses; computed once, into the array k.
+        known: their texts.
+    """
+
+    def __init__(self, body: Body, loop: Loop) -> None:
+        self.body, self.loop, graph = body, loop, body.graph
+        inside = graph.needed(loop.following)
+        varying = graph.depending(node for node in inside if node in loop.carry or node.op in ("step", "table"))
+        used = {argument for node in inside if node in varying for argument in node.args} | set(loop.following)
+        kept = sorted((node for node in used - varying if node.args and not node.is_word), key=lambda node: node.index)
+        self.imported = kept
+        self.known = {node: f"k[{place}][i]" for place, node in enumerate(kept)}
+
+    def begin(self, real: str, carry: str) -> list[str]:
+        """Before the first step: what is imported, and the carry in the array ``carry``."""
+        lines = assignments(self.body, [*self.loop.initial, *self.imported], real)
+        stores = [f"{carry}[{k}][i] = {lines.name(node)};" for k, node in enumerate(self.loop.initial)]
+        stores += [f"k[{k}][i] = {lines.name(node)};" for k, node in enumerate(self.imported)]
+        tables = [node for node in self.body.graph.needed(self.loop.following) if node.op == "table"]
+        texts = [f"const real t{node.index}[] = {{{', '.join(literal(value, real) for value in node.value)}}};" for node in tables]
+        return [*texts, f"real k[{max(len(self.imported), 1)}][LANES];", *_lanes(lines, stores)]
+
+    def steps(self, real: str, count: int, carry: str, following: str) -> list[str]:
+        """So many of them, from one array to another or the same."""
+        lines = assignments(self.body, self.loop.following, real, self.known, carry=carry)
+        stores = [f"{following}[{k}][i] = {lines.name(node)};" for k, node in enumerate(self.loop.following)]
+        return [f"for (int s = 0; s < {count}; ++s) {{", *_lanes(lines, stores), "}"]
 
 
 def backward(body: Body, wanted: Sequence[int], real: str) -> str:
@@ -168,93 +204,77 @@ def backward(body: Body, wanted: Sequence[int], real: str) -> str:
 
     It runs the body again instead of keeping what it computed: arithmetic is cheaper than memory.
     """
-    graph, count = body.graph, len(body.roles)
-    results = [[node for tensor in [own] for node in _next(body, tensor)] for own in body.tensors("carry")] or [
-        list(o) for o in body.outputs
-    ]
+    graph, count = body.graph, len(body.rows)
+    seeds = _seeds(
+        graph,
+        [(node, graph.input(count + tensor, row, "real")) for tensor, output in enumerate(body.outputs) for row, node in enumerate(output)],
+    )
+    sources = [node for tensor in wanted for node in body.elements(tensor)]
+    places = [f"q{slot}[{row} * z{slot} + i]" for slot, tensor in enumerate(wanted) for row in range(body.rows[tensor])]
+    if graph.loop:
+        text = _backward_through(body, graph.loop, seeds, sources, places, real)
+    else:
+        found = gradients(graph, seeds, sources)
+        lines = assignments(body, found, real)
+        text = _lanes(lines, [f"{place} = {lines.name(node)};" for place, node in zip(places, found, strict=True)])
+    return _program(body, ["real"] * len(wanted), text, real, inputs=count + len(body.outputs))
+
+
+def _seeds(graph: Graph, pairs: Sequence[tuple[Node, Node]]) -> dict[Node, Node]:
+    """Seeds by node, added up where a node has several."""
     seeds: dict[Node, Node] = {}
-    for tensor, output in enumerate(results):
-        for row, node in enumerate(output):
-            seed = graph.input(count + tensor, row, "real")
-            seeds[node] = graph.make("add", seeds[node], seed) if node in seeds else seed
-    sources = [*body.tensors("carry"), *(tensor for tensor in wanted if body.roles[tensor] != "carry")]
-    found = gradients(graph, seeds, [node for tensor in sources for node in body.elements(tensor)])
-    lines = assignments(body, found, "h[s]", real)
-    stores, before, after, position = [], [], [], 0
-    for tensor in sources:
-        slot, rows, role = wanted.index(tensor) if tensor in wanted else -1, body.rows[tensor], body.roles[tensor]
-        texts = [lines.name(node) for node in found[position : position + rows]]
-        position += rows
-        if role == "carry":
-            stores += [f"g[{body.offset(tensor) + row}][i] = {text};" for row, text in enumerate(texts)]
-            after += _rows_out(slot, rows, f"g[{body.offset(tensor)} + r][i]") if slot >= 0 else []
-        elif role == "step":
-            stores += [f"q{slot}[(s * {rows} + {row}) * z{slot} + i] = {text};" for row, text in enumerate(texts)]
-        elif body.steps == 1:
-            stores += [f"q{slot}[{row} * z{slot} + i] = {text};" for row, text in enumerate(texts)]
-        else:
-            before.append(f"real a{slot}[{rows}][LANES] = {{}};")
-            stores += [f"a{slot}[{row}][i] += {text};" for row, text in enumerate(texts)]
-            after += _rows_out(slot, rows, f"a{slot}[r][i]")
-    text = [*_history(body, real), *before]
-    text += [f"for (int s = {body.steps - 1}; s >= 0; --s) {{", *_lanes(lines, stores), "}", *after]
-    return _program(body, ["real"] * len(wanted), text, real, inputs=count + len(results))
+    for node, seed in pairs:
+        seeds[node] = graph.make("add", seeds[node], seed) if node in seeds else seed
+    return seeds
 
 
-def _next(body: Body, tensor: int) -> tuple[Node, ...]:
-    """Next values of one carry tensor."""
-    return body.carry[body.offset(tensor) : body.offset(tensor) + body.rows[tensor]]
+def _backward_through(
+    body: Body, loop: Loop, seeds: Mapping[Node, Node], sources: Sequence[Node], places: Sequence[str], real: str
+) -> list[str]:
+    """From what follows the loop to its end, backward through it, and from its beginning to what is before.
 
+    Arrays: h the carry before every step and after the last, g its gradient, a that of what is imported, e that of ``sources``.
+    """
+    graph, inside, size = body.graph, Inside(body, loop), len(loop.carry)
+    position, depending = {node: k for k, node in enumerate(sources)}, graph.depending(sources)
+    imported = [node for node in inside.imported if node in depending]
+    used = [node for node in graph.needed(loop.following, inside.known) if node in position and node not in inside.known]
+    moving = {node: graph.input(node.value[0], node.value[1], "real") for node in graph.needed(loop.following) if node.op == "step"}
+    moving = {node: first for node, first in moving.items() if first in position}
+    arrays = {"carry": "h[s]", "final": f"h[{loop.steps}]", "gradient": "g", "imported": "a"}
+    of_carry = [f"g[{k}][i] =" for k in range(size)]
 
-def _load(body: Body, node: Node, carry: str) -> str:
-    """The text of an input; tensors after the body's own are gradients of the outputs."""
-    tensor, row, _ = node.value
-    if tensor >= len(body.roles):
-        own = body.tensors("carry")
-        return f"g[{body.offset(own[tensor - len(body.roles)]) + row}][i]" if own else f"p{tensor}[{row} * s{tensor} + i]"
-    role = body.roles[tensor]
-    if role == "carry":
-        return f"{carry}[{body.offset(tensor) + row}][i]"
-    place = f"(s * {body.rows[tensor]} + {row}) * s{tensor}" if role == "step" else f"{row} * s{tensor}"
-    return f"p{tensor}[{place}]" if body.shared[tensor] else f"p{tensor}[{place} + i]"
+    def section(seeds: Mapping[Node, Node], wanted: Mapping[str, Node], known: Mapping[Node, str]) -> list[str]:
+        """Store or add the gradients of ``wanted``, by the beginning of the text that does it."""
+        found = gradients(graph, seeds, list(wanted.values()))
+        lines = assignments(body, found, real, known, **arrays)
+        stores = [f"{store} {lines.name(node)};" for store, node in zip(wanted, found, strict=True)]
+        return _lanes(lines, stores)
+
+    after = [*zip(of_carry, loop.final, strict=True), *[(f"e[{k}][i] =", node) for k, node in enumerate(sources)]]
+    within = [*zip(of_carry, loop.carry, strict=True), *[(f"a[{k}][i] +=", node) for k, node in enumerate(imported)]]
+    within += [(f"e[{position[node]}][i] +=", node) for node in used]
+    within += [(f"e[{position[first]} + s * {node.value[2]}][i] +=", node) for node, first in moving.items()]
+    before = [(f"{place} = e[{k}][i] +", node) for k, (place, node) in enumerate(zip(places, sources, strict=True))]
+
+    last = [(node, graph.local("gradient", k)) for k, node in enumerate(loop.following)]
+    first = [(node, graph.local("gradient", k)) for k, node in enumerate(loop.initial)]
+    first += [(node, graph.local("imported", k)) for k, node in enumerate(imported)]
+    return [
+        *[f"real {name}[{max(length, 1)}][LANES] = {{}};" for name, length in (("g", size), ("a", len(imported)), ("e", len(sources)))],
+        f"real h[{loop.steps + 1}][{size}][LANES];",
+        *inside.begin(real, "h[0]"),
+        *inside.steps(real, loop.steps, "h[s]", "h[s + 1]"),
+        *section(seeds, dict(after), {}),
+        f"for (int s = {loop.steps - 1}; s >= 0; --s) {{",
+        *section(_seeds(graph, last), dict(within), inside.known),
+        "}",
+        *section(_seeds(graph, first), dict(before), {}),
+    ]
 
 
 def _lanes(lines: Lines, stores: list[str]) -> list[str]:
     return [*lines.shared, "SIMD", "for (int i = 0; i < LANES; ++i) {", *lines.own, *stores, "}"]
-
-
-def _rows_out(tensor: int, rows: int, text: str) -> list[str]:
-    return [f"for (int r = 0; r < {rows}; ++r)", "for (int i = 0; i < LANES; ++i)", f"q{tensor}[r * z{tensor} + i] = {text};"]
-
-
-def _carry_in(body: Body, name: str) -> list[str]:
-    """The carry as it is before the first step."""
-    own = body.tensors("carry")
-    if not own:
-        return []
-    declared = [f"real {name}[{len(body.carry)}][LANES];"] if name == "c" else []
-    for tensor in own:
-        declared += [f"for (int r = 0; r < {body.rows[tensor]}; ++r)", "for (int i = 0; i < LANES; ++i)"]
-        declared.append(f"{name}[{body.offset(tensor)} + r][i] = p{tensor}[r * s{tensor} + i];")
-    return declared
-
-
-def _history(body: Body, real: str) -> list[str]:
-    """The carry before every step, and the gradient of the last one."""
-    own = body.tensors("carry")
-    if not own:
-        return []
-    size = len(body.carry)
-    text = [f"real h[{body.steps}][{size}][LANES];", f"real g[{size}][LANES];", *_carry_in(body, "h[0]")]
-    if body.steps > 1:
-        lines = assignments(body, body.carry, "h[s]", real)
-        stores = [f"h[s + 1][{k}][i] = {lines.name(node)};" for k, node in enumerate(body.carry)]
-        text += [f"for (int s = 0; s < {body.steps - 1}; ++s) {{", *_lanes(lines, stores), "}"]
-    for tensor, carry in enumerate(own):
-        seed = len(body.roles) + tensor
-        text += [f"for (int r = 0; r < {body.rows[carry]}; ++r)", "for (int i = 0; i < LANES; ++i)"]
-        text.append(f"g[{body.offset(carry)} + r][i] = p{seed}[r * s{seed} + i];")
-    return text
 
 
 def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs: int) -> str:

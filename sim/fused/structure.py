@@ -33,11 +33,6 @@ def unflatten(structure: Any, leaves: Any) -> Any:
     return kind(items) if kind is tuple else kind(*items)
 
 
-def count_leaves(structure: Any) -> int:
-    """How many leaves a structure has."""
-    return 1 if structure is None else sum(count_leaves(part) for part in structure[-1])
-
-
 def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
     """The same structure with every tensor changed."""
     leaves: list[Any] = []

@@ -7,6 +7,7 @@ reductions then do for symbols what torch does for numbers. `sim.fused.functions
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -17,6 +18,24 @@ from torch import Tensor
 
 from sim.fused.functions import FUNCTIONS, scalar_array
 from sim.fused.graph import Graph, Node, Untraceable
+
+_recording = False
+
+
+def recording() -> bool:
+    """Whether a function is being traced."""
+    return _recording
+
+
+@contextlib.contextmanager
+def recorder() -> Iterator[None]:
+    """Inside, a function is being traced."""
+    global _recording
+    before, _recording = _recording, True
+    try:
+        yield
+    finally:
+        _recording = before
 
 
 class Traced:

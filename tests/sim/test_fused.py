@@ -172,6 +172,29 @@ def test_repeated_steps(steps: int) -> None:
         torch.testing.assert_close(mine, other, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_what_is_repeated_within_a_function(steps: int) -> None:
+    """Before the loop, in it and after it, with what differs from step to step as an argument and as a constant."""
+    table = torch.linspace(0.5, 1.5, steps, dtype=torch.float64).view(-1, 1, 1)
+
+    def advance(carry: tuple[Tensor, Tensor], of_step: tuple[Tensor, Tensor], constants: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        (x, v), (push, scale), (stiffness, damping) = carry, of_step, constants
+        v = v + 0.1 * (push * scale - stiffness * torch.sin(x) - damping * damping * v)
+        return x + 0.1 * v, v
+
+    inner = Fused(advance, "inner", batch_axis=-1, steps=steps)
+
+    def function(x: Tensor, push: Tensor, parameters: Tensor) -> Tensor:
+        stiffness = parameters.exp()
+        x, v = inner((x * 2.0, x.square()), (push, table), (stiffness, parameters))
+        return torch.cat((x * stiffness, v + parameters, x * v))
+
+    generator = torch.Generator().manual_seed(0)
+    shapes = ((2, COUNT), (steps, 2, COUNT), (2, COUNT))
+    args = [torch.randn(shape, generator=generator, dtype=torch.float64) for shape in shapes]
+    compare(function, *args, batch_axis=-1)  # with a kernel of its own between eager functions, the test above is about
+
+
 def test_feature_major_memory_is_used_as_it_is() -> None:
     fused = Fused(lambda x: x * 2.0, "view")
     result = fused(torch.randn(3, COUNT).t())

@@ -24,6 +24,7 @@ from sim.fused.traced import Traced, recording
 SWITCH = "TETHER_FUSE"  # 0 runs everything eagerly
 _warned: set[str] = set()
 _rehearsing = False
+_all_eager = False  # within what is rehearsed: it will be one kernel, in which what it calls has no own
 
 
 @contextlib.contextmanager
@@ -35,6 +36,16 @@ def rehearsal() -> Iterator[None]:
         yield
     finally:
         _rehearsing = before
+
+
+@contextlib.contextmanager
+def _eager() -> Iterator[None]:
+    global _all_eager
+    before, _all_eager = _all_eager, True
+    try:
+        yield
+    finally:
+        _all_eager = before
 
 
 class Fused:
@@ -69,7 +80,7 @@ class Fused:
         self.pads = False  # fill up to `BLOCK` environments where there are fewer, and no gradients: for one robot in real time
 
     def __call__(self, *args: Any) -> Any:
-        if self._off:
+        if self._off or _all_eager:
             return self.eager(*args)
         if recording():
             return self.inlined(*args)
@@ -81,7 +92,9 @@ class Fused:
             if self._last is None or not self._last.takes(structure, leaves):
                 self._last = Call(structure, leaves, *self._plan(structure, leaves))
             call = self._last
-            return self.eager(*args) if call.plan is None or _rehearsing else self._run(call.plan, call, leaves, args)
+            if call.plan is not None:
+                return self._rehearsed(*args) if _rehearsing else self._run(call.plan, call, leaves, args)
+            return self.eager(*args)
         except BuildError as error:
             self._plans[self._key(structure, leaves)] = self._last = None
             self._warn(error)
@@ -118,6 +131,10 @@ class Fused:
         for step in range(self.steps):
             carry = self.function(carry, map_tensors(of_step, operator.itemgetter(step)), constants)
         return carry
+
+    def _rehearsed(self, *args: Any) -> Any:
+        with _eager():
+            return self.eager(*args)
 
     def inlined(self, *args: Any) -> Any:
         """The function on traced arguments."""

@@ -136,7 +136,7 @@ class Graph:
         return self._share("const", (), float(value))
 
     def input(self, tensor: int, row: int, kind: str) -> Node:
-        """Element ``row`` of input ``tensor``; kind is real, bool or word."""
+        """Element ``row`` of input ``tensor``; kind is real, bool, word or count."""
         return self._share("input", (), (tensor, row, kind))
 
     def local(self, name: str, index: int) -> Node:
@@ -172,7 +172,10 @@ class Graph:
         return self._known[key]
 
     def needed(self, outputs: Iterable[Node], known: Collection[Node] = ()) -> list[Node]:
-        """Everything ``outputs`` depend on, arguments first; nothing that only ``known`` nodes depend on."""
+        """Everything ``outputs`` depend on, arguments first; nothing that only ``known`` nodes depend on.
+
+        What has no arguments comes right before what first needs it: compilers would keep it in memory from its place to there.
+        """
         seen: set[int] = set()
         stack = list(outputs)
         while stack:
@@ -180,7 +183,12 @@ class Graph:
             if node.index not in seen:
                 seen.add(node.index)
                 stack += () if node in known else node.args
-        return [self.nodes[index] for index in sorted(seen)]
+        ordered: dict[Node, None] = {}
+        for index in sorted(seen):
+            node = self.nodes[index]
+            if node.args and node not in known:
+                ordered |= dict.fromkeys((*node.args, node))
+        return list(ordered | dict.fromkeys(outputs))
 
     def depending(self, sources: Iterable[Node]) -> set[Node]:
         """Everything that depends on any of ``sources``, and they."""

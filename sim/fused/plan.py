@@ -47,6 +47,7 @@ class Plan:
         rows = tuple(int(np.prod(shape)) for shape in shapes)
         self.kernel = Kernel(Body(graph, rows, tuple(kinds), self.shared, nodes), dtype, self.device)
         self.outputs = list(zip(self.shapes, [own for own, _ in self.kernel.places], strict=True))
+        self._by_type = {dtype: [shape for shape, own in self.outputs if own == dtype] for dtype in self.kernel.totals}
         self._zeros = torch.zeros(0, dtype=dtype, device=self.device)
 
     def _one(self, tensor: Tensor) -> list[int]:
@@ -89,10 +90,7 @@ class Plan:
     def forward(self, call: Call) -> list[Tensor]:
         """Outputs in the function's shapes."""
         buffers = self.kernel.forward(call.arguments, call.count)
-        parts = {
-            dtype: iter(views(buffer, [shape for shape, own in self.outputs if own == dtype], call.count, self.result_axis))
-            for dtype, buffer in buffers.items()
-        }
+        parts = {dtype: iter(views(buffer, self._by_type[dtype], call.count, self.result_axis)) for dtype, buffer in buffers.items()}
         return [next(parts[dtype]) for _, dtype in self.outputs]
 
     def silence(self, count: int) -> Rows:
@@ -155,7 +153,7 @@ class Call:
         self.structure, self.plan, self.count = structure, plan, count
         tensors = self.tensors(leaves)
         self.differentiable = any(tensor.requires_grad for tensor in tensors)
-        self._known: list[Any] = [*leaves]
+        self._known = [FORGOTTEN if isinstance(leaf, Tensor) and leaf.requires_grad else leaf for leaf in leaves]
         places = itertools.count()
         self._places = [next(places) if isinstance(leaf, Tensor) else -1 for leaf in leaves]
         self._layouts = [
@@ -169,16 +167,11 @@ class Call:
             self._apart = [apart if own is tensor else None for tensor, (own, apart) in zip(tensors, rows, strict=True)]
             for k, row in enumerate(rows):
                 self.arguments.take(k, row)
-        for k, leaf in enumerate(leaves):
-            self._remember(k, leaf)
 
     @staticmethod
     def tensors(leaves: list[Any]) -> list[Tensor]:
         """Those among the arguments."""
         return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
-
-    def _remember(self, k: int, leaf: Any) -> None:
-        self._known[k] = FORGOTTEN if isinstance(leaf, Tensor) and leaf.requires_grad else leaf  # or its graph would live on
 
     def takes(self, structure: Any, leaves: list[Any]) -> bool:
         """Whether the same plan does for these arguments, and their tensors lie in memory as the last ones did; if so, the kernel is told
@@ -186,7 +179,7 @@ class Call:
         """
         if structure != self.structure:
             return False
-        known = self._known
+        known, memory = self._known, self.arguments.memory if self.plan is not None else None
         for k, leaf in enumerate(leaves):
             if leaf is known[k]:
                 continue
@@ -197,9 +190,9 @@ class Call:
             elif not isinstance(leaf, Tensor) or layout != (leaf.shape, leaf.stride(), leaf.dtype, leaf.device, leaf.requires_grad):
                 return False
             else:
-                self._remember(k, leaf)
-                if self.plan is not None:
-                    self.arguments.memory[self._places[k]] = leaf.data_ptr()
+                known[k] = FORGOTTEN if layout[-1] else leaf  # or its graph would live on
+                if memory is not None:
+                    memory[self._places[k]] = leaf.data_ptr()
         return True
 
     def copies(self, leaves: list[Any]) -> list[Tensor]:
@@ -225,12 +218,12 @@ def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int
     """Tensors of ``shapes`` with the environments along ``axis``, one after the other in ``buffer``."""
     apart, sizes = spacing(count), [math.prod(shape) for shape in shapes]
     if axis == 0:
-        parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split(sizes, dim=1)
+        parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split_with_sizes(sizes, 1)
         return [
             part if len(shape) == 1 else part.unflatten(1, shape) if shape else part.select(1, 0)
             for part, shape in zip(parts, shapes, strict=True)
         ]
-    parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split(sizes)
+    parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split_with_sizes(sizes)
     return [part if len(shape) == 1 else part.unflatten(0, shape) if shape else part[0] for part, shape in zip(parts, shapes, strict=True)]
 
 
@@ -274,7 +267,7 @@ def _symbols(graph: Graph, tensor: int, shape: list[int], kind: str, like: Tenso
 
 def _stored(tensor: Tensor, dtype: torch.dtype) -> str:
     """What a kernel finds in a tensor's memory."""
-    kinds = {torch.bool: "bool", torch.int32: "word", dtype: "real"}
+    kinds = {torch.bool: "bool", torch.int32: "word", torch.int64: "count", dtype: "real"}
     if tensor.dtype not in kinds or dtype not in (torch.float32, torch.float64):
         raise Untraceable(f"a tensor of type {tensor.dtype} beside {dtype}")
     return kinds[tensor.dtype]

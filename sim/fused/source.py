@@ -19,7 +19,7 @@ from sim.fused.graph import WORD, Graph, Loop, Node
 
 BLOCK = 32
 
-STORED = {"real": "real", "bool": "unsigned char", "word": "int"}
+STORED = {"real": "real", "bool": "unsigned char", "word": "int", "count": "long long"}
 TRUTH = "int"  # as wide as a float: compilers vectorise that, but not bool
 BINARY = {"add": "+", "sub": "-", "mul": "*", "div": "/"}
 COMPARE = {"lt": "<", "le": "<=", "eq": "=="}
@@ -56,7 +56,7 @@ class Body:
     Attributes:
         graph: the arithmetic; an input node's value is (tensor, row, kind).
         rows: of every input tensor.
-        kinds: of every input tensor: real, bool or word.
+        kinds: of every input tensor: real, bool, word, or count: a whole number that is used as a real one.
         shared: which input tensors have one row of values for all environments.
         outputs: elements of every output tensor.
     """
@@ -126,12 +126,19 @@ def _stored(body: Body, node: Node, arrays: Mapping[str, str]) -> str:
     if node.op not in ("input", "step"):
         return ""
     tensor, row, apart = node.value
+    if node.op == "input" and _is_widened(body, tensor):
+        return f"b{tensor}[{row}][i]"
     place = f"p{tensor}[({row} + s * {apart}) * s{tensor}" if node.op == "step" else f"p{tensor}[{row} * s{tensor}"
     return f"{place}]" if _is_shared(body, node) else f"{place} + i]"
 
 
 def _is_shared(body: Body, node: Node) -> bool:
     return node.op in ("input", "step") and node.value[0] < len(body.shared) and body.shared[node.value[0]]
+
+
+def _is_widened(body: Body, tensor: int) -> bool:
+    """Whether an input is no wider or narrower than a real number only in a copy: a loop over several widths is vectorised badly."""
+    return tensor < len(body.rows) and body.kinds[tensor] in ("bool", "count") and not body.shared[tensor]
 
 
 def expression(node: Node, name: Callable[[Node], str]) -> str:
@@ -150,15 +157,18 @@ def expression(node: Node, name: Callable[[Node], str]) -> str:
 def forward(body: Body, real: str) -> str:
     """The kernel that computes outputs."""
     lines = assignments(body, [node for output in body.outputs for node in output], real, final="c")
-    stores = []
+    stores, narrow, after = [], [kind == "bool" for kind in output_kinds(body)], []
     for tensor, output in enumerate(body.outputs):
-        stores += [f"q{tensor}[{row} * z{tensor} + i] = {lines.name(node)};" for row, node in enumerate(output)]
+        place = f"o{tensor}[{{0}}][i]" if narrow[tensor] else f"q{tensor}[{{0}} * z{tensor} + i]"
+        stores += [f"{place.format(row)} = {lines.name(node)};" for row, node in enumerate(output)]
+        if narrow[tensor]:
+            after += _rows(len(output), f"q{tensor}[r * z{tensor} + i] = o{tensor}[r][i];")
     loop = body.graph.loop
-    before = []
+    before = [f"{TRUTH} o{tensor}[{len(output)}][LANES];" for tensor, output in enumerate(body.outputs) if narrow[tensor]]
     if loop:
         inside = Inside(body, loop)
-        before = [f"real c[{len(loop.carry)}][LANES];", *inside.begin(real, "c"), *inside.steps(real, loop.steps, "c", "c")]
-    return _program(body, output_kinds(body), [*before, *_lanes(lines, stores)], real, inputs=len(body.rows))
+        before += [f"real c[{len(loop.carry)}][LANES];", *inside.begin(real, "c"), *inside.steps(real, loop.steps, "c", "c")]
+    return _program(body, output_kinds(body), [*before, *_lanes(lines, stores), *after], real, inputs=len(body.rows))
 
 
 def output_kinds(body: Body) -> list[str]:
@@ -277,6 +287,20 @@ def _lanes(lines: Lines, stores: list[str]) -> list[str]:
     return [*lines.shared, "SIMD", "for (int i = 0; i < LANES; ++i) {", *lines.own, *stores, "}"]
 
 
+def _rows(count: int, text: str) -> list[str]:
+    """One assignment for every row and lane."""
+    return [f"for (int r = 0; r < {count}; ++r)", "SIMD", "for (int i = 0; i < LANES; ++i)", text]
+
+
+def _widened(body: Body) -> list[str]:
+    """Copies of what `_is_widened`."""
+    text: list[str] = []
+    for tensor, rows in enumerate(body.rows):
+        if _is_widened(body, tensor):
+            text += [f"real b{tensor}[{rows}][LANES];", *_rows(rows, f"b{tensor}[r][i] = p{tensor}[r * s{tensor} + i];")]
+    return text
+
+
 def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs: int) -> str:
     """A whole source file around the text of one block. Its one function, ``run``, takes `arguments`."""
     others = inputs - len(body.kinds)
@@ -293,7 +317,7 @@ def _program(body: Body, outputs: list[str], text: list[str], real: str, inputs:
         helpers=helpers(real),
         pointers=", ".join(pointers),
         given=", ".join(given),
-        text="\n".join(text),
+        text="\n".join([*_widened(body), *text]),
     )
 
 

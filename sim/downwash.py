@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from sim.ground import PROPELLER_RADIUS_M
-from sim.quadrotor_constants import Constants
 
 STRENGTH_N = 2267.18
 WIDENING, WIDTH_M = 0.16, -0.11
@@ -48,7 +47,6 @@ def downwash(position: Tensor) -> Tensor:
     return torch.stack((torch.zeros_like(force), torch.zeros_like(force), -force))
 
 
-def among(c: Constants, position: Tensor, drones: int) -> Constants:
-    """Constants with the downwash at ``position`` ``[3, n]`` as a further force; every ``drones`` environments in a row share a world."""
-    force = downwash(position.reshape(3, -1, drones).transpose(1, 2)).transpose(1, 2).reshape(3, -1)
-    return c._replace(acceleration=c.acceleration + force / c.mass)
+def among(position: Tensor, drones: int) -> Tensor:
+    """The downwash [N] at ``position``, both ``[3, n]``; every ``drones`` environments in a row share a world."""
+    return downwash(position.reshape(3, -1, drones).transpose(1, 2)).transpose(1, 2).reshape(3, -1)

@@ -6,8 +6,8 @@ Equations and integrator: `sim.quadrotor_dynamics`; inner loop: `sim.rate_loop`;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -17,14 +17,12 @@ from robots.errors import TetherError, unknown
 from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import history_length
-from sim.battery import Supply
 from sim.checks import check_count, check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
-from sim.fused.structure import map_tensors
 from sim.ground import REACH_M
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, nominal
-from sim.quadrotor_core import Derived, Episode, QuadrotorCore, split, with_new
+from sim.quadrotor_core import Episode, QuadrotorCore, Surroundings, centre_of_mass, split, with_new
 from sim.quadrotor_dynamics import State
 from sim.rate_loop import rotor_speeds
 from sim.simulator import Simulator
@@ -39,6 +37,30 @@ RESET_WIDTHS = {  # in the order of `State`
     "rotor_speeds": 4,
     "rate_integral": 3,
 }
+Raw = tuple[Tensor, Tensor, Tensor, Given]  # packed state, velocity a step ago and packed parameters, ``[n, width]``
+VELOCITY, HEIGHT = slice(7, 10), 12  # rows of the packed state
+
+
+class Pending(NamedTuple):
+    """What `QuadrotorSimulator.advanced` makes a step of, ``[n, width]``: see `sim.quadrotor_core`; commands of before, newest first."""
+
+    state: Tensor
+    actuation: Tensor
+    older: tuple[Tensor, ...]
+    parameters: Tensor
+    force: Tensor | None
+    torque: Tensor | None
+    given: Given
+    near_ground: bool
+
+
+class Beginning(NamedTuple):
+    """What `QuadrotorSimulator.begun` makes an episode of, ``[n, width]``: start, new parameters, the command of before, the model."""
+
+    state: State
+    parameters: dict[str, Tensor]
+    safe: Tensor
+    given: Given
 
 
 class QuadrotorSimulator(Simulator):
@@ -96,13 +118,12 @@ class QuadrotorSimulator(Simulator):
         self._rest = self._resting()
         self._state = self._rest.expand(-1, num_envs).clone()
         self._last_velocity = torch.zeros_like(self._state[:3])
-        self._history = tuple([self._safe.expand(-1, num_envs).clone() for _ in range(history_length(control_dt))])
+        self._history = tuple([self._safe.expand(-1, num_envs).clone().t() for _ in range(history_length(control_dt))])
         self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
         self._fit = torch.ones(num_envs, dtype=torch.bool, device=self.device)  # whether the last start of each was
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
         self._given = Given(rotor_drag=any(self.robot.rotor_drag_kg))
-        self._refresh()
 
     def in_real_time(self) -> None:
         """Compile now what one robot needs, in the air and near the ground, so that stepping is fast from the first time on."""
@@ -123,11 +144,6 @@ class QuadrotorSimulator(Simulator):
         hover = rotor_speeds(self._core.loop, self._column([self.robot.mass_kg * GRAVITY / 4.0] * 4))
         return torch.cat((self._column([1.0] + [0.0] * 11 + [1.0]), hover, self._column([0.0] * 3)))
 
-    def _refresh(self, derive: Callable[..., Any] | None = None) -> None:
-        """Recompute what depends on parameters and wrench, for as many environments as there are: updates write into it."""
-        derived = (derive or self._core.derive.eager)(self._parameters, self._force, self._torque, self._given)
-        self._derived: Derived = map_tensors(derived, lambda t: t.expand(*t.shape[:-1], self.num_envs).clone() if t.shape[-1] == 1 else t)
-
     # --- state ---
 
     def reset(self, mask: Tensor, state: Mapping[str, Tensor]) -> None:
@@ -141,9 +157,14 @@ class QuadrotorSimulator(Simulator):
         charge = split(self._parameters).battery_charge if self._given.battery else None
         new = self._start(state)._replace(charge=charge)
         self._check_start(self._core.sound(mask, new), mask, new)
-        old = (self._state, self._history, self._last_velocity)
-        placed = self._core.place(mask, old, new, self._safe, self._derived.centre_of_mass)
-        self._state, self._history, self._last_velocity = placed
+        old = (self._state, _each_turned(self._history), self._last_velocity)
+        placed = self._core.place(mask, old, new, self._safe, self._centre_of_mass)
+        self._state, history, self._last_velocity = placed
+        self._history = _each_turned(history)
+
+    @property
+    def _centre_of_mass(self) -> Tensor | None:
+        return centre_of_mass(split(self._parameters), self._given)
 
     def _start(self, state: Mapping[str, Tensor]) -> State:
         """Rows of a start, at rest where ``state`` says nothing, without a battery's charge."""
@@ -171,17 +192,11 @@ class QuadrotorSimulator(Simulator):
         measured: dict[str, Tensor] = self._core.measure(*self.raw())
         return measured
 
-    def raw(self) -> tuple[Tensor, Tensor, Tensor | None, Supply | None]:
+    def raw(self) -> Raw:
         """See `Simulator.raw`."""
-        centre, supply = self._derived.centre_of_mass, self._derived.constants.supply
-        return (
-            self._state.t(),
-            self._last_velocity.t(),
-            None if centre is None else centre.t(),
-            None if supply is None else supply._replace(resistance=supply.resistance.t()),
-        )
+        return self._state.t(), self._last_velocity.t(), self._parameters.t(), self._given
 
-    def interpret(self, raw: tuple[Tensor, Tensor, Tensor | None, Supply | None]) -> dict[str, Tensor]:
+    def interpret(self, raw: Raw) -> dict[str, Tensor]:
         """See `Simulator.interpret`."""
         return self._core.measured(*raw)
 
@@ -194,27 +209,58 @@ class QuadrotorSimulator(Simulator):
 
     def step(self, actuation: Tensor) -> None:
         """See `Simulator.step`. Actuation is clipped to the robot's bounds and takes effect after the environment's delay."""
-        commands = self._commands(actuation)
-        near = self._near_ground()
-        s, constants = dynamics.unpack(self._state), self._derived.constants
-        self._last_velocity = s.velocity
-        if self.drones_per_world > 1:
-            constants = among(constants, s.position, self.drones_per_world)
-        (self._state,) = self._core.advance((self._state,), (self._core.takeover,), (commands, self._derived.delay, constants, near))
+        self.keep(self.advanced(self.pending(actuation))[1])
 
-    def _commands(self, actuation: Tensor) -> tuple[Tensor, ...]:
-        """The latest commands, newest first, each ``[4, n]``."""
-        command = self._feature_major(actuation, 4, "actuation").clamp(self._lower, self._upper)
-        if self.device.type == "cpu" and not math.isfinite(command.detach().sum().item()):
+    def pending(self, actuation: Tensor) -> Pending:
+        """See `Simulator.pending`."""
+        self._check_finite(actuation)
+        around = self._surroundings()
+        if self.drones_per_world > 1:
+            push = among(dynamics.unpack(self._state).position, self.drones_per_world)
+            around = around._replace(force=push if around.force is None else around.force + push)
+        return Pending(
+            state=self._state.t(),
+            actuation=actuation.to(self.device, self.dtype),
+            older=self._history[:-1],
+            parameters=around.parameters.t(),
+            force=_turned(around.force),
+            torque=_turned(around.torque),
+            given=around.given,
+            near_ground=self._near_ground(),
+        )
+
+    def advanced(self, pending: Pending) -> tuple[Raw, tuple[Tensor, Tensor]]:
+        """See `Simulator.advanced`: state and command are left."""
+        packed, command = pending.state.t(), self._clipped(pending.actuation)
+        commands = (command, *[older.t() for older in pending.older])
+        around = Surroundings(pending.parameters.t(), _turned(pending.force), _turned(pending.torque), pending.given)
+        state: Tensor = self._core.advance(packed, commands, around, pending.near_ground)
+        raw = (state.t(), dynamics.unpack(packed).velocity.t(), pending.parameters, pending.given)
+        return raw, (state.t(), command.t())
+
+    def keep(self, left: tuple[Tensor, Tensor]) -> None:
+        """See `Simulator.keep`."""
+        state, command = left
+        self._last_velocity = self._state[VELOCITY]
+        self._state, self._history = state.t(), (command, *self._history[:-1])
+
+    def _surroundings(self) -> Surroundings:
+        return Surroundings(self._parameters, self._force, self._torque, self._given)
+
+    def _clipped(self, actuation: Tensor) -> Tensor:
+        """A command ``[4, n]``."""
+        return actuation.t().clamp(self._lower, self._upper)
+
+    def _check_finite(self, actuation: Tensor) -> None:
+        check_shape(actuation, (self.num_envs, 4), "actuation")
+        if self.device.type == "cpu" and not math.isfinite(actuation.detach().sum().item()):
             bad = (~actuation.isfinite()).any(1).nonzero().flatten().tolist()
-            raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
-        self._history = (command, *self._history[:-1])
-        return self._history
+            if bad:  # and not a sum of what is finite
+                raise TetherError(f"actuation is not finite in environments {bad[:8]}; look at what the policy observed there")
 
     def _near_ground(self) -> bool:
         """Whether to compute the ground: nobody falls through the metre above its reach in a step. On a GPU always: asking would wait."""
-        height = dynamics.unpack(self._state).position[2].detach()
-        return self.device.type != "cpu" or bool(height.amin() < 2.0 * REACH_M)
+        return self.device.type != "cpu" or self._state[HEIGHT].detach().amin().item() < 2.0 * REACH_M
 
     # --- parameters and wrenches ---
 
@@ -236,34 +282,46 @@ class QuadrotorSimulator(Simulator):
         self._check_parameters(self._core.acceptable(mask, new, self._parameters), mask, new)
         if given != self._given:
             self._widen(given)
-        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._derived.centre_of_mass, given)
+        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._centre_of_mass, given)
         learned = self._parameters.requires_grad or any(value.requires_grad for value in new.values())
         self._parameters = changed[0] if learned else changed[0].detach()  # one kernel gives both, but they do not follow from the state
         self._state = changed[1]
-        self._derived = self._core.derive_again(mask, self._derived, self._parameters, self._force, self._torque, given)
 
     def _widen(self, given: Given) -> None:
         """Use more of the model from now on, with the parameters that everybody has."""
         if given.battery and not self._given.battery:
             self._state = torch.cat((self._state, split(self._parameters).battery_charge))
         self._given = given
-        self._refresh()
 
     def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.begin`: `randomize` and `reset` as one kernel."""
+        old, given = self.beginning(mask, state, parameters)
+        self.began(mask, self._core.begin(mask, old, *given), given)
+
+    def beginning(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> tuple[Episode, Beginning]:
+        """See `Simulator.beginning`."""
         check_mask(mask, self.num_envs)
         given, changes = self._asked(parameters)
         if given != self._given:
             self._widen(given)
-        new = self._start(state)
-        self._fit = self._core.fit(mask, self._fit, new, changes, self._parameters)
+        new = State(*_each_turned(self._start(state)[:6]))
+        old = Episode(self._fit, self._parameters.t(), self._state.t(), self._history, self._last_velocity.t())
+        return old, Beginning(new, {name: value.t() for name, value in changes.items()}, self._safe.t(), given)
+
+    def begun(self, old: Episode, given: Beginning) -> tuple[Episode, Raw]:
+        """See `Simulator.begun`."""
+        new = self._core.begun(old, *given)
+        return new, (new.state, new.last_velocity, new.parameters, given.given)
+
+    def began(self, mask: Tensor, new: Episode, given: Beginning) -> None:
+        """See `Simulator.began`. What is refused leaves the environments in which it is wrong as they were."""
+        self._parameters, self._state, self._last_velocity = new.parameters.t(), new.state.t(), new.last_velocity.t()
+        self._history, self._fit = new.history, new.fit
         if self.device.type == "cpu" and not self._fit.all():
             self._fit = torch.ones_like(self._fit)
+            start, changes = State(*_each_turned(given.state[:6])), {name: value.t() for name, value in given.parameters.items()}
             self._check_parameters(self._core.acceptable(mask, changes, self._parameters), mask, changes)
-            self._check_start(self._core.sound(mask, new), mask, new)
-        old = Episode(self._parameters, self._derived, self._state, self._history, self._last_velocity)
-        begun: Episode = self._core.begin(mask, old, new, changes, self._safe, self._force, self._torque, given)
-        self._parameters, self._derived, self._state, self._history, self._last_velocity = begun
+            self._check_start(self._core.sound(mask, start), mask, start)
 
     def _asked(self, parameters: Mapping[str, Tensor]) -> tuple[Given, dict[str, Tensor]]:
         """What of the model is in use from now on, and rows of new parameters."""
@@ -288,7 +346,6 @@ class QuadrotorSimulator(Simulator):
         """See `Simulator.apply_wrench`; both act at the centre of mass."""
         self._force = self._feature_major(force_in_world, 3, "force_in_world")
         self._torque = self._feature_major(torque_in_base, 3, "torque_in_base")
-        self._refresh(self._core.derive)
 
     def push(self, velocity_change_in_world: Tensor) -> None:
         """See `Simulator.push`."""
@@ -302,7 +359,7 @@ class QuadrotorSimulator(Simulator):
         """See `Simulator.state_dict`."""
         values = {name: getattr(self, f"_{name}") for name in SAVED}
         saved = {name: None if value is None else value.detach().clone() for name, value in values.items()}
-        return saved | {"history": torch.stack(self._history).detach(), "given": list(self._given)}
+        return saved | {"history": torch.stack(_each_turned(self._history)).detach(), "given": list(self._given)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another size or control period saved it."""
@@ -313,15 +370,22 @@ class QuadrotorSimulator(Simulator):
         for name in SAVED:
             value = state[name]
             setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True))
-        self._history = state["history"].to(self.device, self.dtype, copy=True).unbind()
+        self._history = _each_turned(state["history"].to(self.device, self.dtype, copy=True).unbind())
         self._given = given
-        self._refresh()
 
     def _is_mine(self, state: Mapping[str, Any]) -> bool:
         same = all(name in state and state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[1:3])
-        same = same and "history" in state and state["history"].shape == (len(self._history), *self._history[0].shape)
+        same = same and "history" in state and state["history"].shape == (len(self._history), *self._history[0].t().shape)
         return same and set(state) == {*SAVED, "history", "given"} and state["state"].shape[1:] == (self.num_envs,)
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
         check_shape(value, (self.num_envs, width), name)
         return value.to(self.device, self.dtype).t()
+
+
+def _turned(value: Tensor | None) -> Tensor | None:
+    return None if value is None else value.t()
+
+
+def _each_turned(values: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    return tuple([value.t() for value in values])

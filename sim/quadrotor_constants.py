@@ -134,7 +134,7 @@ def geometry(robot: Quadrotor, dt: float, device: torch.device, dtype: torch.dty
 
 
 class Constants(NamedTuple):
-    """Per-environment constants of a sub-step, computed only when parameters change; ``[width, n]``, or ``[width, 3, n]`` at three times.
+    """Per-environment constants of a control step's sub-steps; ``[width, n]``, or ``[width, 3, n]`` at three times.
 
     Attributes:
         lag: share of a rotor-speed error left at the beginning, middle and end of a sub-step when rising, ``[1, 3, n]``.
@@ -221,10 +221,15 @@ def constants(robot: Quadrotor, g: Geometry, p: Parameters, force: Tensor | None
         coupling=torch.stack(((jy - jz) * kx, (jz - jx) * ky, (jx - jy) * kz)),
         inverse_inertia=per_inertia,
         mass=p.mass,
-        supply=supply(robot.battery, robot.rotor_speed_max_rad_s, g.dt, p.battery_resistance_scale)
-        if given.battery and robot.battery is not None
-        else None,
+        supply=source(robot, g.dt, p, given),
     )
+
+
+def source(robot: Quadrotor, dt: float, p: Parameters, given: Given) -> Supply | None:
+    """The battery, for sub-steps of ``dt`` seconds; None while every supply is ideal."""
+    if robot.battery is None or not given.battery:
+        return None
+    return supply(robot.battery, robot.rotor_speed_max_rad_s, dt, p.battery_resistance_scale)
 
 
 def _rows(push: Tensor) -> Tensor:

@@ -13,37 +13,41 @@ from torch import Tensor
 from robots.description import Quadrotor
 from sim import quadrotor_dynamics as dynamics
 from sim.action_delay import effective, takeover_times
-from sim.battery import Supply, drawn, voltage
-from sim.fused.fuse import Fused, Update
+from sim.battery import drawn, voltage
+from sim.fused.fuse import Fused, Update, choose
 from sim.ground import touching
 from sim.quadrotor_checks import bounds
-from sim.quadrotor_constants import PARAMETER_WIDTHS, Constants, Given, Parameters, constants, geometry
+from sim.quadrotor_constants import PARAMETER_WIDTHS, Constants, Given, Parameters, constants, geometry, source
 from sim.quadrotor_dynamics import State
 from sim.rate_loop import control, rate_loop, rotor_speeds
 
 
-class Derived(NamedTuple):
-    """What follows from parameters and wrench, computed only when they change.
+class Episode(NamedTuple):
+    """Everything that changes when an episode begins, ``[n, …]``: packed parameters, and as in `QuadrotorCore._place`.
 
-    Attributes:
-        constants: of a sub-step.
-        centre_of_mass: its offset from the base [m], ``[3, n]``; None while it is nowhere but in the base.
-        delay: of commands [s], ``[n]``; None while nobody has one.
+    ``fit``: whether start and parameters are as they should be, bool ``[n]``.
     """
 
-    constants: Constants
-    centre_of_mass: Tensor | None
-    delay: Tensor | None
-
-
-class Episode(NamedTuple):
-    """Everything that changes when an episode begins: packed parameters, what follows from them, and as in `QuadrotorCore._place`."""
-
+    fit: Tensor
     parameters: Tensor
-    derived: Derived
     state: Tensor
     history: tuple[Tensor, ...]
     last_velocity: Tensor
+
+
+class Surroundings(NamedTuple):
+    """What a step depends on beside state and commands, ``[width, n]``.
+
+    Attributes:
+        parameters: packed.
+        force: external, in the world [N], ``[3, n]``. torque: in the body frame [N·m]. None for none.
+        given: which parts of the model are in use.
+    """
+
+    parameters: Tensor
+    force: Tensor | None
+    torque: Tensor | None
+    given: Given
 
 
 class QuadrotorCore:
@@ -63,22 +67,35 @@ class QuadrotorCore:
         self.loop = rate_loop(robot, self.physics_dt, device, dtype)
         self.takeover = takeover_times(control_dt, substeps).to(device, dtype)
         self.lowest, self.highest = (torch.tensor(values, device=device, dtype=dtype).unsqueeze(1) for values in bounds())
-        self.advance = Fused(self._advance, "the quadrotor engine's step", batch_axis=-1, steps=substeps)
+        self._repeat = Fused(self._substep, "the quadrotor engine's sub-steps", batch_axis=-1, steps=substeps)
+        self.advance = Fused(self._advance, "the quadrotor engine's step", batch_axis=-1)
         self.measure = Fused(self.measured, "the quadrotor engine's signals")
-        self.derive = Fused(self._derive, "the quadrotor engine's constants", batch_axis=-1)
-        self.derive_again = Update(lambda old, *args: self._derive(*args), "the quadrotor engine's constants", batch_axis=-1)
         self.acceptable = Fused(self._acceptable, "the quadrotor engine's bounds", batch_axis=-1)
         self.randomize = Update(self._randomize, "the quadrotor engine's randomisation", batch_axis=-1)
         self.sound = Fused(self._sound, "the quadrotor engine's check of a start", batch_axis=-1)
         self.place = Update(self._place, "the quadrotor engine's reset", batch_axis=-1)
-        self.fit = Update(self._fit, "the quadrotor engine's check of an episode", batch_axis=-1)
-        self.begin = Update(self._begin, "the quadrotor engine's start of an episode", batch_axis=-1)
+        self.begin = Update(self.begun, "the quadrotor engine's start of an episode")
 
     def in_real_time(self) -> None:
         """Use kernels for a single robot too."""
         self.advance.pads = self.measure.pads = True
 
-    def _advance(
+    def _advance(self, packed: Tensor, commands: tuple[Tensor, ...], around: Surroundings, near_ground: bool) -> Tensor:
+        """The packed state after a control step under the latest commands, newest first, each ``[4, n]``."""
+        given = (commands, self.delay(around), self.constants(around), near_ground)
+        advanced: tuple[Tensor] = self._repeat((packed,), (self.takeover,), given)
+        return advanced[0]
+
+    def constants(self, around: Surroundings) -> Constants:
+        """Of the sub-steps."""
+        return constants(self.robot, self.geometry, split(around.parameters), around.force, around.torque, around.given)
+
+    @staticmethod
+    def delay(around: Surroundings) -> Tensor | None:
+        """Of commands [s], ``[n]``; None while nobody has one."""
+        return split(around.parameters).action_delay[0] if around.given.delay else None
+
+    def _substep(
         self, carry: tuple[Tensor], of_step: tuple[Tensor], constants: tuple[tuple[Tensor, ...], Tensor | None, Constants, bool]
     ) -> tuple[Tensor]:
         """One sub-step: (packed state), (`takeover_times`), (latest commands with the newest first, delay, constants, near ground)."""
@@ -95,14 +112,13 @@ class QuadrotorCore:
         command, integral = control(self.loop, s.rate, s.rate_integral, command)
         return s._replace(rate_integral=integral), command
 
-    def measured(self, packed: Tensor, last_velocity: Tensor, centre_of_mass: Tensor | None, supply: Supply | None) -> dict[str, Tensor]:
-        """`Simulator.privileged` of a packed state ``[n, width]``; ``last_velocity`` is that of a control step ago. Pure."""
-        s = dynamics.unpack(packed.t())
-        base = self.about_centre_of_mass(s, None if centre_of_mass is None else centre_of_mass.t(), -1.0)
+    def measured(self, packed: Tensor, last_velocity: Tensor, parameters: Tensor, given: Given) -> dict[str, Tensor]:
+        """`Simulator.privileged` of packed state and parameters ``[n, width]``; ``last_velocity`` is that of a control step ago. Pure."""
+        s, p = dynamics.unpack(packed.t()), split(parameters.t())
+        base = self.about_centre_of_mass(s, centre_of_mass(p, given), -1.0)
         touched = touching(s.position, dynamics.rotation(self.geometry, s.orientation), self.geometry.hubs, self.robot.contact_radius_m)
-        battery = {}
+        supply, battery = source(self.robot, self.physics_dt, p, given), {}
         if supply is not None and s.charge is not None:
-            supply = supply._replace(resistance=supply.resistance.t())
             battery = {"state_of_charge": s.charge.t(), "battery_voltage": voltage(supply, s.charge, drawn(supply, s.rotor_speed)).t()}
         return {
             "position_base_in_world": base.position.t(),
@@ -115,15 +131,6 @@ class QuadrotorCore:
             "ground_contact": touched.unsqueeze(1),
             **battery,
         }
-
-    def _derive(self, parameters: Tensor, force: Tensor | None, torque: Tensor | None, given: Given) -> Derived:
-        """From packed parameters, and an external force in the world and torque in the body frame ``[3, n]``."""
-        p = split(parameters)
-        return Derived(
-            constants=constants(self.robot, self.geometry, p, force, torque, given),
-            centre_of_mass=p.centre_of_mass if given.offset else None,
-            delay=p.action_delay[0] if given.delay else None,
-        )
 
     def _acceptable(self, mask: Tensor, new: dict[str, Tensor], parameters: Tensor) -> Tensor:
         """Whether ``new`` parameters are physical, or not asked for, bool ``[n]``."""
@@ -166,27 +173,20 @@ class QuadrotorCore:
         start = self.about_centre_of_mass(new._replace(orientation=dynamics.normalised(new.orientation)), centre_of_mass, 1.0)
         return dynamics.pack(start), tuple([safe] * len(old[1])), start.velocity
 
-    def _fit(self, fit: Tensor, new: State, parameters: dict[str, Tensor], old: Tensor) -> Tensor:
-        """Whether all of a start and its parameters is as it should be, bool ``[n]``; the ``old`` parameters are packed."""
-        return self.finite(new).all(0) & self.physical(with_new(old, parameters)).all(0)
+    def begun(self, old: Episode, new: State, parameters: dict[str, Tensor], safe: Tensor, given: Given) -> Episode:
+        """What `_randomize` and `_place` do, one after the other, where all of it is ``fit``, elsewhere nothing; pure.
 
-    def _begin(
-        self,
-        old: Episode,
-        new: State,
-        parameters: dict[str, Tensor],
-        safe: Tensor,
-        force: Tensor | None,
-        torque: Tensor | None,
-        given: Given,
-    ) -> Episode:
-        """What `_randomize`, `_derive` and `_place` do, one after the other."""
-        changed = with_new(old.parameters, parameters)
-        derived = self._derive(changed, force, torque, given)
+        All are ``[n, …]``, ``safe`` is ``[1, 4]``.
+        """
+        start = State(*[part.t() for part in new[:6]])
+        changed = with_new(old.parameters.t(), {name: value.t() for name, value in parameters.items()})
+        fit, p = self.finite(start).all(0) & self.physical(changed).all(0), split(changed)
         if given.battery:
-            new = new._replace(charge=split(changed).battery_charge)
-        placed = self._place((old.state, old.history, old.last_velocity), new, safe, derived.centre_of_mass)
-        return Episode(changed, derived, *placed)
+            start = start._replace(charge=p.battery_charge)
+        history = tuple([command.t() for command in old.history])
+        state, history, velocity = self._place((old.state.t(), history, old.last_velocity.t()), start, safe.t(), centre_of_mass(p, given))
+        begun: Episode = choose(fit, Episode(fit, changed.t(), state.t(), tuple([command.t() for command in history]), velocity.t()), old)
+        return begun._replace(fit=fit)
 
     def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""
@@ -196,6 +196,11 @@ class QuadrotorCore:
         position = (matrix * centre_of_mass).sum(1)
         velocity = (matrix * torch.linalg.cross(s.rate, centre_of_mass, dim=0)).sum(1)
         return s._replace(position=torch.add(s.position, position, alpha=sign), velocity=torch.add(s.velocity, velocity, alpha=sign))
+
+
+def centre_of_mass(p: Parameters, given: Given) -> Tensor | None:
+    """Its offset from the base [m], ``[3, n]``; None while it is nowhere but in the base."""
+    return p.centre_of_mass if given.offset else None
 
 
 def split(parameters: Tensor) -> Parameters:

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
-from sim.fused.fuse import Fused, Update
+from sim.fused.fuse import Update
 from sim.quaternions import PRODUCT, quadratic
 from sim.random_numbers import Key, RandomNumbers, normal
 
@@ -19,15 +19,18 @@ VECTOR = ("x", "y", "z")
 SAVED = ("noise", "bias", "turn", "delay", "fresh", "history")
 
 
+Columns = tuple[tuple[Tensor, ...], ...]  # noise and bias, one ``[num_envs, width]`` or ``[1, width]`` a sensor
+
+
 class Errors(NamedTuple):
-    """Of one reading, ``[num_envs, sum of widths]``: bias, standard deviation of the noise, and standard normal numbers.
+    """Of one reading, ``[num_envs, sum of widths]``: bias, standard deviation of the noise, and what its random numbers follow from.
 
     ``turn``: rotation vectors of the vectors' axes ``[num_envs, 3 · vectors]``, None where nobody ever turned one.
     """
 
     bias: Tensor
     noise: Tensor
-    drawn: Tensor
+    key: Key
     turn: Tensor | None
 
 
@@ -61,11 +64,11 @@ class SensorModel:
         self._product = 0.5 * quadratic(PRODUCT, "abc", self.device, dtype).t()
         total = sum(self.widths.values())
         self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
+        self._nothing = torch.zeros(1, max(total, 3), device=device, dtype=dtype)
         self._turn = torch.zeros(num_envs, 3 * len(self.vectors), device=device, dtype=dtype)
         self._straight = True  # nobody ever turned a vector's axes
-        self._normal = Fused(self._numbers, "the noise of sensors")
-        self._drawn: Tensor | None = None
-        self._begin = Update(_begun, "the start of sensors")
+        self._key: Key | None = None  # of the last reading
+        self._begin = Update(lambda old, given: begun(given, len(old[0])), "the start of sensors")
         self._delay = torch.zeros(num_envs, 1, device=device, dtype=torch.long)
         self._fresh = torch.ones(num_envs, 1, device=device, dtype=torch.bool)
         self._history = torch.zeros(max_delay + 1, num_envs, sum(s.size for s in sensors), device=device, dtype=dtype)
@@ -92,16 +95,37 @@ class SensorModel:
         Raises:
             TetherError: for a sensor that is not read, a shape that does not fit, or a delay beyond ``max_delay``.
         """
+        given = self.asked(mask, noise=noise, bias=bias, turn=turn, delay=delay)
+        self.take(self._begin(mask, self.levels, given))
+
+    def asked(
+        self,
+        mask: Tensor,
+        *,
+        noise: Mapping[str, Tensor] | None = None,
+        bias: Mapping[str, Tensor] | None = None,
+        turn: Mapping[str, Tensor] | None = None,
+        delay: Tensor | None = None,
+    ) -> Columns:
+        """`reset` but for noise and bias, whose new `levels` are `begun` of what this returns, so that they can be part of a kernel:
+
+        model.take(where ``mask`` is set `begun(model.asked(mask, …))`, elsewhere `levels`)
+        """
         if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
         rows = mask.unsqueeze(1)
-        given = [self._columns(values or {}, what, self.widths) for values, what in ((noise, "noise"), (bias, "bias"))]
-        self._noise, self._bias = self._begin(mask, (self._noise, self._bias), tuple(given))
+        given = tuple([self._columns(values or {}, what, self.widths) for values, what in ((noise, "noise"), (bias, "bias"))])
         self._silent &= not noise and not bias and not turn
         self._straight &= not turn
         if not self._straight:
             axes = self._columns(turn or {}, "turned axes", dict.fromkeys(self.vectors, 3))
             self._turn = torch.where(rows, torch.cat([column.expand(self.num_envs, -1) for column in axes], dim=1), self._turn)
+        if delay is not None or self.max_delay:
+            self._postpone(rows, delay)
+        return given
+
+    def _postpone(self, rows: Tensor, delay: Tensor | None) -> None:
+        """Let what begins in ``rows`` ``[num_envs, 1]`` be so late."""
         if delay is not None:
             if delay.shape != (self.num_envs,) or bool(((delay < 0) | (delay > self.max_delay)).any()):
                 raise TetherError(f"sensor delays must be whole steps in 0…{self.max_delay}, shape [{self.num_envs}]; or set max_delay")
@@ -109,6 +133,15 @@ class SensorModel:
         else:
             self._delay = self._delay.masked_fill(rows, 0)
         self._fresh = self._fresh | rows
+
+    @property
+    def levels(self) -> tuple[Tensor, Tensor]:
+        """Noise and bias, ``[num_envs, sum of widths]`` each."""
+        return self._noise, self._bias
+
+    def take(self, levels: tuple[Tensor, Tensor]) -> None:
+        """Have these `levels`."""
+        self._noise, self._bias = levels
 
     def _columns(self, values: Mapping[str, Tensor], what: str, widths: Mapping[str, int]) -> tuple[Tensor, ...]:
         """One ``[num_envs, width]`` or ``[1, width]`` a sensor of ``widths``."""
@@ -119,7 +152,7 @@ class SensorModel:
 
     def _column(self, value: Tensor | None, width: int, what: str) -> Tensor:
         if value is None:
-            return torch.zeros(1, width, device=self.device, dtype=self.dtype)
+            return self._nothing[:, :width]
         if value.shape not in ((self.num_envs, width), (self.num_envs, 1)):
             raise TetherError(f"{what} has shape {list(value.shape)}; expected [{self.num_envs}, {width}] or [{self.num_envs}, 1]")
         return value.to(self.device, self.dtype).expand(-1, width)
@@ -137,22 +170,15 @@ class SensorModel:
         """The errors of one reading; None while nobody has asked for any."""
         if self._silent:
             return None
-        self._drawn = self._normal(self.numbers.advance())
-        return self._errors(self._drawn)
+        self._key = self.numbers.advance()
+        return self._errors(self._key)
 
     def drawn(self) -> Errors | None:
         """The errors of the last `draw` once more, for environments in which nobody has seen them."""
-        if self._silent:
-            return None
-        if self._drawn is None:
-            self._drawn = self._normal(self.numbers.key)
-        return self._errors(self._drawn)
+        return None if self._silent else self._errors(self._key or self.numbers.key)
 
-    def _errors(self, drawn: Tensor) -> Errors:
-        return Errors(self._bias, self._noise, drawn, None if self._straight else self._turn)
-
-    def _numbers(self, key: Key) -> Tensor:
-        return normal(key, 0, sum(self.widths.values()), self.dtype)
+    def _errors(self, key: Key) -> Errors:
+        return Errors(self._bias, self._noise, key, None if self._straight else self._turn)
 
     def disturbed(self, values: Mapping[str, Tensor], errors: Errors | None) -> dict[str, Tensor]:
         """Readings from delayed values; pure, so that it may be part of a fused kernel."""
@@ -161,7 +187,8 @@ class SensorModel:
         if errors.turn is not None:
             axes = errors.turn.split([3] * len(self.vectors), dim=1)
             values = {**values, **{name: seen_from(axis, values[name]) for name, axis in zip(self.vectors, axes, strict=True)}}
-        parts = torch.addcmul(errors.bias, errors.noise, errors.drawn).split(list(self.widths.values()), dim=1)
+        drawn = normal(errors.key, 0, sum(self.widths.values()), self.dtype)
+        parts = torch.addcmul(errors.bias, errors.noise, drawn).split(list(self.widths.values()), dim=1)
         return {
             sensor.name: rotated(values[sensor.name], part, self._product) if sensor.channels == QUATERNION else values[sensor.name] + part
             for sensor, part in zip(self.sensors, parts, strict=True)
@@ -206,13 +233,13 @@ class SensorModel:
             setattr(self, f"_{name}", state[name].to(current.device, current.dtype, copy=True))
         self._silent, self._straight = state["silent"], state["straight"]
         self.numbers.load_state_dict(state["numbers"])
-        self._drawn = None
+        self._key = None
 
 
-def _begun(old: tuple[Tensor, ...], given: tuple[tuple[Tensor, ...], ...]) -> tuple[Tensor, ...]:
-    """Columns side by side, with as many rows as what was there."""
-    pairs = zip(old, given, strict=True)
-    return tuple([torch.cat([column.expand(values.shape[0], -1) for column in columns], dim=1) for values, columns in pairs])
+def begun(given: Columns, num_envs: int) -> tuple[Tensor, Tensor]:
+    """`SensorModel.levels` from what was `SensorModel.asked`: columns side by side."""
+    noise, bias = [torch.cat([column.expand(num_envs, -1) for column in columns], dim=1) for columns in given]
+    return noise, bias
 
 
 def rotated(quaternion: Tensor, vector: Tensor, product: Tensor) -> Tensor:

@@ -46,6 +46,24 @@ class Simulator(abc.ABC):
     def step(self, actuation: Tensor) -> None:
         """Advance one control period under ``actuation`` ``[num_envs, actuation size]``, in the robot's units and channel order."""
 
+    def pending(self, actuation: Tensor) -> Any:
+        """What `advanced` makes a step of, so that it can be fused with what is made of the step:
+
+            raw, left = simulator.advanced(simulator.pending(actuation))
+            simulator.keep(left)
+
+        is `step`, and gives `raw` as it is then. An engine that is no function of tensors steps here. As `raw`, nested tensors.
+        """
+        self.step(actuation)
+        return self.raw()
+
+    def advanced(self, pending: Any) -> tuple[Any, Any]:
+        """`raw` after the step, and what `keep` is to remember; pure."""
+        return pending, ()
+
+    def keep(self, left: Any) -> None:  # noqa: B027  an engine that has stepped already has nothing to
+        """Remember what a step has left."""
+
     @abc.abstractmethod
     def signals(self) -> dict[str, Tensor]:
         """Ideal sensor readings, by the names in ``robot.sensors``."""
@@ -74,6 +92,25 @@ class Simulator(abc.ABC):
         """`randomize`, then `reset`; an engine may do both faster at once."""
         self.randomize(mask, parameters)
         self.reset(mask, state)
+
+    def beginning(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> tuple[Any, Any]:
+        """What changes in `begin` and what `begun` makes of it is made of, so that it can be fused with what follows:
+
+            old, given = simulator.beginning(mask, state, parameters)
+            new, raw = simulator.begun(old, given)
+            simulator.began(mask, new where ``mask`` is set, old elsewhere, given)
+
+        is `begin`. An engine that is no function of tensors begins here.
+        """
+        self.begin(mask, state, parameters)
+        return (), self.raw()
+
+    def begun(self, old: Any, given: Any) -> tuple[Any, Any]:
+        """What ``old`` becomes where an episode begins, and `raw` there; pure."""
+        return old, given
+
+    def began(self, mask: Tensor, new: Any, given: Any) -> None:  # noqa: B027  an engine that has begun already has nothing to
+        """Remember it; raises `TetherError` as `begin`."""
 
     @abc.abstractmethod
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:

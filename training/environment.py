@@ -15,7 +15,7 @@ from sim.fused.fuse import Fused, Update, rehearsal
 from sim.fused.source import BLOCK
 from sim.random_numbers import Key, RandomNumbers, normal, uniform
 from sim.sensor_faults import drifted, frozen
-from sim.sensors import Errors, SensorModel
+from sim.sensors import Columns, Errors, SensorModel, begun
 from sim.simulator import Simulator
 from tasks.task import Signals, Start, Task, Transition
 from training.bursts import next_burst
@@ -23,6 +23,8 @@ from training.external_force import changes, scheduled
 from training.starts import Sample, Starts
 
 Amend = Callable[[Start, torch.Generator], Start]
+Did = tuple[dict[str, Tensor], dict[str, Tensor], Tensor]  # actuation, that of the step before, and where there was none
+Readings = tuple[tuple[Tensor, Tensor], dict[str, Tensor], Signals]  # the sensors' levels, what they say, and a command that moves
 
 
 class EnvironmentStep(NamedTuple):
@@ -71,6 +73,7 @@ class Judged(NamedTuple):
     reward: Tensor
     measured: Tensor | None
     terminated: Tensor
+    truncated: Tensor
     tracking_error: Tensor
 
 
@@ -118,7 +121,9 @@ class Environment:
         self.numbers = RandomNumbers(self.num_envs, seed, self.device)
         self.sensor_model = SensorModel(sensors, self.num_envs, self.numbers, self.device, max_delay=delay)
         self.starts = Starts(_sampling(functools.partial(task.sample, suite), amend), self.num_envs, seed, self.device)
+        self._fly = Fused(self._flown, f"a step of {task.name}")
         self._judge = Fused(self._judged, f"a step of {task.name}")
+        self._start = Update(self._started, f"the start of {task.name}")
         self._begin = Update(self._begun, f"the first reading of {task.name}")
         self._command_at = Fused(task.command_at, f"the moving command of {task.name}")
         self._privileged = Fused(task.privileged_observation, f"the privileged observation of {task.name}")
@@ -198,21 +203,34 @@ class Environment:
         return self.sensors, self.command
 
     def _reset(self, mask: Tensor) -> None:
+        start, late = self.episode, bool(self.sensor_model.max_delay)
+        if late:
+            self.simulator.begin(mask, start.state, start.parameters)
+        else:
+            body, given = self.simulator.beginning(mask, start.state, start.parameters)
+        columns = self._errors(mask)
+        self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
+        self._disturb(mask)
+        self._state = None
+        old = (self.sensor_model.levels, self.sensors, {} if self.still else self.asked)
+        told = (columns, self.sensor_model.drawn(), {} if self.still else start.command, start.world)
+        if late:
+            new = self._begin(mask, old, self.simulator.raw(), self.sensor_model.delayed(self.state, mask), *told)
+        else:
+            body, new = self._start(mask, (body, old), given, *told)
+            self.simulator.began(mask, body, given)
+        levels, self.sensors, moving = new
+        self.sensor_model.take(levels)
+        self.asked = start.command if self.still else moving
+
+    def _errors(self, mask: Tensor) -> Columns:
+        """Tell the sensors what is wrong with them in the new episodes; returns their noise and bias."""
         start = self.episode
-        self.simulator.begin(mask, start.state, start.parameters)
         delay = None if start.sensor_delay_s is None else (start.sensor_delay_s * self.task.rate_hz).round().long().flatten()
         bias = start.sensor_bias
         if start.sensor_drift is not None:  # also where nothing else is wrong, there is a bias to which it can be added
             bias = {name: torch.zeros_like(drift.offset) for name, drift in start.sensor_drift.items()} | dict(bias or {})
-        self.sensor_model.reset(mask, noise=start.sensor_noise, bias=bias, turn=start.sensor_turn, delay=delay)
-        self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
-        self._disturb(mask)
-        self._state = None
-        late = self.sensor_model.delayed(self.state, mask) if self.sensor_model.max_delay else None
-        moving = {} if self.still else self.asked
-        given = (self.simulator.raw(), late, self.sensor_model.drawn(), {} if self.still else start.command, start.world)
-        self.sensors, moving = self._begin(mask, (self.sensors, moving), *given)
-        self.asked = start.command if self.still else moving
+        return self.sensor_model.asked(mask, noise=start.sensor_noise, bias=bias, turn=start.sensor_turn, delay=delay)
 
     def restart(self, seed: int | Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin everywhere with what ``seed`` draws, as if nothing had been before."""
@@ -239,19 +257,13 @@ class Environment:
         self._blow()
         self._strike()
         self._push()
-        self.simulator.step(torch.cat([actuation[name].t() for name in self.channels]).t())  # rows of environments, as engines want them
-        self.age = self.age + 1
-        self._state = None
-        late = self.sensor_model.delayed(self.state) if self.sensor_model.max_delay else None
-        told = (self._told(), self._time())
+        asked = torch.cat([actuation[name].t() for name in self.channels]).t()  # rows of environments, as engines want them
         did = (dict(actuation), self.last_actuation, self.began)
-        held = self.sensors if self.episode.sensor_freeze is not None else None
-        seen: Judged = self._judge(self.simulator.raw(), late, self.sensor_model.draw(), *told, *did, held)
-        truncated = (self.age >= self.episode_steps) & ~seen.terminated
+        seen = self._late(asked, did) if self.sensor_model.max_delay else self._at_once(asked, did)
         self._state, self.sensors, self.asked = seen.state, seen.sensors, self.asked if self.still else seen.command
         self.last_actuation, self.began = did[0], self.nobody
         if self.auto_reset:
-            self.reset(seen.terminated | truncated)
+            self.reset(seen.terminated | seen.truncated)
         return EnvironmentStep(
             sensors=self.sensors,
             command=self.command,
@@ -261,17 +273,44 @@ class Environment:
             measure_names=self.measure_names,
             measured=seen.measured,
             terminated=seen.terminated,
-            truncated=truncated,
+            truncated=seen.truncated,
             state=seen.state,
             tracking_error=seen.tracking_error,
         )
 
-    def _told(self) -> Start:
+    def _at_once(self, actuation: Tensor, did: Did) -> Judged:
+        """Step the simulator and judge, as one kernel where the engine can."""
+        pending = self.simulator.pending(actuation)
+        self.age = self.age + 1
+        left, seen = self._fly(pending, None, *self._told(did))
+        self.simulator.keep(left)
+        judged: Judged = seen
+        return judged
+
+    def _late(self, actuation: Tensor, did: Did) -> Judged:
+        """The same where sensors see what was some steps ago."""
+        self.simulator.step(actuation)
+        self.age, self._state = self.age + 1, None
+        late = self.sensor_model.delayed(self.state)
+        judged: Judged = self._judge(self.simulator.raw(), late, *self._told(did))
+        return judged
+
+    def _told(self, did: Did) -> tuple[Any, ...]:
+        """What a step is judged by beside the simulator, as `_judged` wants it."""
+        held = self.sensors if self.episode.sensor_freeze is not None else None
+        return self.sensor_model.draw(), self._began_with(), self.age, self.skipped, *did, held
+
+    def _began_with(self) -> Start:
         """What a step needs to know of how its episode began."""
         start = self.episode
         reference = None if self.still else start.reference
         told = Start({}, {}, start.command, {}, reference=reference, world=start.world)
         return told._replace(sensor_drift=start.sensor_drift, sensor_freeze=start.sensor_freeze)
+
+    def _flown(self, pending: Any, *told: Any) -> tuple[Any, Judged]:
+        """What a step leaves to the simulator, and what it is worth; pure."""
+        raw, left = self.simulator.advanced(pending)
+        return left, self._judged(raw, *told)
 
     def _judged(
         self,
@@ -279,7 +318,8 @@ class Environment:
         late: Signals | None,
         errors: Errors | None,
         start: Start,
-        time_s: Tensor,
+        age: Tensor,
+        skipped: Tensor,
         actuation: Signals,
         last_actuation: Signals,
         began: Tensor,
@@ -289,7 +329,7 @@ class Environment:
 
         ``held``: the readings before, where some may repeat them.
         """
-        state = self._sensed(self.simulator.interpret(raw), start.world)
+        state, time_s = self._sensed(self.simulator.interpret(raw), start.world), self._time_at(age, skipped)
         command = start.command if start.reference is None else self.task.command_at(start, time_s)
         transition = Transition(state, command, actuation, self._previous(last_actuation, began), time_s)
         error, rewards = self.task.tracking_error(state, command), self.task.rewards(transition)
@@ -303,16 +343,34 @@ class Environment:
         if start.sensor_freeze is not None and held is not None:
             sensors = frozen(sensors, held, start.sensor_freeze, time_s)
         moving = {} if start.reference is None else dict(command)
-        return Judged(state, sensors, moving, terms, terms.sum(1), measured, self.task.terminated(transition), error)
+        terminated = self.task.terminated(transition)
+        truncated = (age >= self.episode_steps) & ~terminated
+        return Judged(state, sensors, moving, terms, terms.sum(1), measured, terminated, truncated, error)
 
     def _previous(self, actuation: Signals, began: Tensor) -> dict[str, Tensor]:
         return {name: torch.where(began.unsqueeze(1), self.resting[name], value) for name, value in actuation.items()}
 
+    def _started(self, old: tuple[Any, Readings], given: Any, *told: Any) -> tuple[Any, Readings]:
+        """What the simulator remembers of a new episode, and its `_begun`; pure."""
+        body, raw = self.simulator.begun(old[0], given)
+        return body, self._begun(old[1], raw, None, *told)
+
     def _begun(
-        self, old: tuple[Signals, Signals], raw: Any, late: Signals | None, errors: Errors | None, command: Signals, world: Signals | None
-    ) -> tuple[dict[str, Tensor], Signals]:
-        """The first reading of an episode, and the command it begins with; pure."""
-        return self.sensor_model.disturbed(late or self._sensed(self.simulator.interpret(raw), world), errors), command
+        self,
+        old: Readings,
+        raw: Any,
+        late: Signals | None,
+        columns: Columns,
+        errors: Errors | None,
+        command: Signals,
+        world: Signals | None,
+    ) -> Readings:
+        """Noise and bias, the first reading of an episode, and the command it begins with; pure."""
+        levels = begun(columns, len(old[0][0]))
+        if errors is not None:
+            errors = errors._replace(noise=levels[0], bias=levels[1])
+        seen = late or self._sensed(self.simulator.interpret(raw), world)
+        return levels, self.sensor_model.disturbed(seen, errors), command
 
     def privileged(self) -> Tensor:
         """What the critic sees beside the actor's observation, ``[num_envs, any]``."""
@@ -361,7 +419,10 @@ class Environment:
 
     def _time(self) -> Tensor:
         """How far the present episodes are [s], ``[num_envs, 1]``."""
-        return ((self.age - self.skipped) / self.task.rate_hz).unsqueeze(1)
+        return self._time_at(self.age, self.skipped)
+
+    def _time_at(self, age: Tensor, skipped: Tensor) -> Tensor:
+        return ((age - skipped) / self.task.rate_hz).unsqueeze(1)
 
     def _disturb(self, mask: Tensor) -> None:
         """Apply the constant force, draw the first gust from its stationary distribution, and begin without a burst."""

@@ -104,13 +104,19 @@ class Starts:
         chosen = mask.nonzero().flatten()
         count = len(chosen)
         if count:
-            counts = [count] if len(self.stacks) == 1 else mask.view(len(self.stacks), -1).sum(1).tolist()
-            taken = torch.cat([stack.take(each) for stack, each in zip(self.stacks, counts, strict=True) if each]).t()
+            taken = self._take(mask, count).t()
             if torch.is_grad_enabled():
                 self._place(self.values.index_copy(1, chosen, taken))
             else:
                 self.values.index_copy_(1, chosen, taken)
         return count
+
+    def _take(self, mask: Tensor, count: int) -> Tensor:
+        """So many starts ``[count, numbers]``, each from the stack of its seed."""
+        if len(self.stacks) == 1:
+            return self.stacks[0].take(count)
+        counts = mask.view(len(self.stacks), -1).sum(1).tolist()
+        return torch.cat([stack.take(each) for stack, each in zip(self.stacks, counts, strict=True) if each])
 
     def replace_command(self, command: Signals) -> None:
         """Give every present episode this command, by name as in the starts; it is saved with them, and new episodes have their own."""

@@ -18,9 +18,8 @@ from sim.battery import supplied
 from sim.fused.fuse import Fused
 from sim.isaac.process import ISAAC_LAB, Kind, Worker
 from sim.isaac.workers import protocol
-from sim.quadrotor import QuadrotorSimulator
-from sim.quadrotor_constants import Constants
-from sim.quadrotor_core import split
+from sim.quadrotor import Beginning, QuadrotorSimulator
+from sim.quadrotor_core import Episode, Surroundings, split
 from sim.quadrotor_dynamics import State
 from sim.simulator import Simulator
 
@@ -90,10 +89,10 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         super().reset(mask, state)
         self._place("reset", mask)
 
-    def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
-        """See `Simulator.begin`."""
-        super().begin(mask, state, parameters)
-        self._write(mask, [name for name in parameters if name in BODY])
+    def began(self, mask: Tensor, new: Episode, given: Beginning) -> None:
+        """See `Simulator.began`."""
+        super().began(mask, new, given)
+        self._write(mask, [name for name in given.parameters if name in BODY])
         self._place("reset", mask)
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
@@ -108,7 +107,7 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
 
     def _place(self, do: str, mask: Tensor) -> None:
         """Have the bodies in ``mask`` where `_state` says, about the base."""
-        base = self._core.about_centre_of_mass(dynamics.unpack(self._state), self._derived.centre_of_mass, -1.0)
+        base = self._core.about_centre_of_mass(dynamics.unpack(self._state), self._centre_of_mass, -1.0)
         self._arrays["qpos"].copy_(torch.cat((base.position, base.orientation)).t())
         self._arrays["qvel"].copy_(torch.cat((base.velocity, base.rate)).t())
         self._arrays["mask"].copy_(mask)
@@ -128,33 +127,31 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
 
     def step(self, actuation: Tensor) -> None:
         """See `Simulator.step`."""
-        commands, near, constants = self._commands(actuation), self._near_ground(), self._derived.constants
+        self._check_finite(actuation)
         self._last_velocity = dynamics.unpack(self._state).velocity
+        self._history = (self._clipped(actuation.to(self.device, self.dtype)).t(), *self._history[:-1])
+        commands = tuple([command.t() for command in self._history])
+        near = self._near_ground()
         for takeover in self._core.takeover.unbind(0):
-            given = (takeover, commands, self._derived.delay, constants, self._parameters, near)
-            wrench, *rotors = self._forces(self._state, *given)
+            wrench, *rotors = self._forces(self._state, takeover, commands, self._surroundings(), near)
             self._arrays["applied"].copy_(wrench.t().nan_to_num(0.0).clamp(-STRONGEST, STRONGEST))  # a lost body may ask for anything
             self.worker.ask("step")
             self._state = self._seen(*rotors)
 
+    pending, advanced, keep = Simulator.pending, Simulator.advanced, Simulator.keep
+
     def _rotor_forces(
-        self,
-        packed: Tensor,
-        takeover: Tensor,
-        commands: tuple[Tensor, ...],
-        delay: Tensor | None,
-        c: Constants,
-        parameters: Tensor,
-        near_ground: bool,
+        self, packed: Tensor, takeover: Tensor, commands: tuple[Tensor, ...], around: Surroundings, near_ground: bool
     ) -> tuple[Tensor, ...]:
         """Force and torque on the body in the world ``[6, n]``, and rotor speeds, rate integral and charge after the sub-step. Pure."""
         core = self._core
-        s, command = core.commanded(dynamics.unpack(packed), takeover, commands, delay)
+        c, inertia = core.constants(around), split(around.parameters).inertia
+        s, command = core.commanded(dynamics.unpack(packed), takeover, commands, core.delay(around))
         integral, charge = s.rate_integral, s.charge
         if c.supply is not None and charge is not None:
             command, charge = supplied(c.supply, charge, s.rotor_speed, command)
         (_, middle, _), speeds = dynamics.rotors(core.geometry, c, s.rotor_speed, command)
-        wrench = dynamics.wrench(core.geometry, c, s, middle, split(parameters).inertia, near_ground)
+        wrench = dynamics.wrench(core.geometry, c, s, middle, inertia, near_ground)
         return (wrench, speeds, integral) if charge is None else (wrench, speeds, integral, charge)
 
     def _seen(self, *rotors: Tensor) -> Tensor:
@@ -162,7 +159,7 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
         qpos, qvel = self._arrays["qpos"].t(), self._arrays["qvel"].t()
         lost = torch.where(self._arrays["lost"].t() > 0.0, torch.nan, 0.0)
         base = State(qpos[3:], qvel[3:], qvel[:3] + lost, qpos[:3], *rotors)
-        return dynamics.pack(self._core.about_centre_of_mass(base, self._derived.centre_of_mass, 1.0))
+        return dynamics.pack(self._core.about_centre_of_mass(base, self._centre_of_mass, 1.0))
 
     def detach(self) -> None:
         """See `Simulator.detach`."""

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sim.fused import fuse
+from sim.random_numbers import RandomNumbers
 from sim.sensor_faults import Drift, Freeze, drifted, frozen
 from sim.sensors import Errors
 from tasks.hover import Hover
@@ -23,7 +24,7 @@ def column(*values: float) -> torch.Tensor:
 
 
 def test_a_drift_grows_linearly_and_stays() -> None:
-    errors = Errors(torch.full((3, 3), 0.5), torch.zeros(3, 3), torch.zeros(3, 3), None)
+    errors = Errors(torch.full((3, 3), 0.5), torch.zeros(3, 3), RandomNumbers(3, 0).key, None)
     drift = {"b": Drift(torch.tensor([[2.0, -4.0]]).repeat(3, 1), column(1.0, 1.0, 1.0), column(2.0, 2.0, 2.0))}
     bias = drifted(errors, drift, {"a": 1, "b": 2}, column(0.5, 2.0, 9.0)).bias
     torch.testing.assert_close(bias, torch.tensor([[0.5, 0.5, 0.5], [0.5, 1.5, -1.5], [0.5, 2.5, -3.5]]))

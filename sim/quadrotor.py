@@ -20,6 +20,7 @@ from sim.action_delay import history_length
 from sim.checks import check_count, check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
+from sim.fused.remembered import Remembered
 from sim.ground import REACH_M
 from sim.quadrotor_constants import PARAMETER_WIDTHS, Given, nominal
 from sim.quadrotor_core import Episode, QuadrotorCore, Surroundings, centre_of_mass, split, with_new
@@ -121,6 +122,7 @@ class QuadrotorSimulator(Simulator):
         self._history = tuple([self._safe.expand(-1, num_envs).clone().t() for _ in range(history_length(control_dt))])
         self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
         self._fit = torch.ones(num_envs, dtype=torch.bool, device=self.device)  # whether the last start of each was
+        self._rows = Remembered(self._new, dtype, self.device)
         self._force: Tensor | None = None
         self._torque: Tensor | None = None
         self._given = Given(rotor_drag=any(self.robot.rotor_drag_kg))
@@ -278,7 +280,7 @@ class QuadrotorSimulator(Simulator):
                 0…20 ms, a charge outside 0…1; and for battery parameters of a robot that describes no battery.
         """
         check_mask(mask, self.num_envs)
-        given, new = self._asked(parameters)
+        given, new = self._asked(parameters), self._changes(parameters)
         self._check_parameters(self._core.acceptable(mask, new, self._parameters), mask, new)
         if given != self._given:
             self._widen(given)
@@ -301,12 +303,17 @@ class QuadrotorSimulator(Simulator):
     def beginning(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> tuple[Episode, Beginning]:
         """See `Simulator.beginning`."""
         check_mask(mask, self.num_envs)
-        given, changes = self._asked(parameters)
+        given = self._asked(parameters)
         if given != self._given:
             self._widen(given)
-        new = State(*_each_turned(self._start(state)[:6]))
+        new, changes = self._rows(state, parameters)
         old = Episode(self._fit, self._parameters.t(), self._state.t(), self._history, self._last_velocity.t())
-        return old, Beginning(new, {name: value.t() for name, value in changes.items()}, self._safe.t(), given)
+        return old, Beginning(new, changes, self._safe.t(), given)
+
+    def _new(self, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
+        """Start and parameters as `QuadrotorCore.begun` takes them."""
+        changes = {name: value.t() for name, value in self._changes(parameters).items()}
+        return State(*_each_turned(self._start(state)[:6])), changes
 
     def begun(self, old: Episode, given: Beginning) -> tuple[Episode, Raw]:
         """See `Simulator.begun`."""
@@ -323,12 +330,16 @@ class QuadrotorSimulator(Simulator):
             self._check_parameters(self._core.acceptable(mask, changes, self._parameters), mask, changes)
             self._check_start(self._core.sound(mask, start), mask, start)
 
-    def _asked(self, parameters: Mapping[str, Tensor]) -> tuple[Given, dict[str, Tensor]]:
-        """What of the model is in use from now on, and rows of new parameters."""
+    def _asked(self, parameters: Mapping[str, Tensor]) -> Given:
+        """What of the model is in use from now on."""
         check_names(parameters, PARAMETER_WIDTHS, "parameter of the quadrotor engine")
         given = self._given.and_by(parameters)
         checks.check_battery(given, self.robot)
-        return given, {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
+        return given
+
+    def _changes(self, parameters: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Rows of new parameters."""
+        return {name: self._feature_major(value, self._columns(name, value), name) for name, value in parameters.items()}
 
     def _check_parameters(self, good: Tensor, mask: Tensor, new: dict[str, Tensor]) -> None:
         checks.check_values(good, lambda: self._physical(mask, new), PARAMETER_WIDTHS, "parameter", "is outside its bounds")

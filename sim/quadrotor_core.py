@@ -63,6 +63,7 @@ class QuadrotorCore:
     ) -> None:
         self.robot, self.actuation_mode, self.control_dt = robot, actuation_mode, control_dt
         self.physics_dt = control_dt / substeps
+        self.refuses = device.type == "cpu"  # what is not fit; elsewhere looking would wait
         self.geometry = geometry(robot, self.physics_dt, device, dtype)
         self.loop = rate_loop(robot, self.physics_dt, device, dtype)
         self.takeover = takeover_times(control_dt, substeps).to(device, dtype)
@@ -174,7 +175,7 @@ class QuadrotorCore:
         return dynamics.pack(start), tuple([safe] * len(old[1])), start.velocity
 
     def begun(self, old: Episode, new: State, parameters: dict[str, Tensor], safe: Tensor, given: Given) -> Episode:
-        """What `_randomize` and `_place` do, one after the other, where all of it is ``fit``, elsewhere nothing; pure.
+        """What `_randomize` and `_place` do, one after the other, but nothing where it `refuses` to; pure.
 
         All are ``[n, …]``, ``safe`` is ``[1, 4]``.
         """
@@ -185,8 +186,8 @@ class QuadrotorCore:
             start = start._replace(charge=p.battery_charge)
         history = tuple([command.t() for command in old.history])
         state, history, velocity = self._place((old.state.t(), history, old.last_velocity.t()), start, safe.t(), centre_of_mass(p, given))
-        begun: Episode = choose(fit, Episode(fit, changed.t(), state.t(), tuple([command.t() for command in history]), velocity.t()), old)
-        return begun._replace(fit=fit)
+        begun = Episode(fit, changed.t(), state.t(), tuple([command.t() for command in history]), velocity.t())
+        return choose(fit, begun, old)._replace(fit=fit) if self.refuses else begun
 
     def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:
         """From base to centre of mass (sign 1) or back (−1): p ± R c, v ± R (ω × c)."""

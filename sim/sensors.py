@@ -11,6 +11,7 @@ from torch import Tensor
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
 from sim.fused.fuse import Update
+from sim.fused.remembered import Remembered
 from sim.quaternions import PRODUCT, quadratic
 from sim.random_numbers import Key, RandomNumbers, normal
 
@@ -66,6 +67,7 @@ class SensorModel:
         self._noise, self._bias = torch.zeros(2, total, num_envs, device=device, dtype=dtype).mT
         self._nothing = torch.zeros(1, max(total, 3), device=device, dtype=dtype)
         self._turn = torch.zeros(num_envs, 3 * len(self.vectors), device=device, dtype=dtype)
+        self._remembered = Remembered(self._given, dtype, self.device)
         self._straight = True  # nobody ever turned a vector's axes
         self._key: Key | None = None  # of the last reading
         self._begin = Update(lambda old, given: begun(given, len(old[0])), "the start of sensors")
@@ -114,7 +116,7 @@ class SensorModel:
         if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
             raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
         rows = mask.unsqueeze(1)
-        given = tuple([self._columns(values or {}, what, self.widths) for values, what in ((noise, "noise"), (bias, "bias"))])
+        given: Columns = self._remembered(noise or {}, bias or {})
         self._silent &= not noise and not bias and not turn
         self._straight &= not turn
         if not self._straight:
@@ -123,6 +125,9 @@ class SensorModel:
         if delay is not None or self.max_delay:
             self._postpone(rows, delay)
         return given
+
+    def _given(self, noise: Mapping[str, Tensor], bias: Mapping[str, Tensor]) -> Columns:
+        return tuple([self._columns(values, what, self.widths) for values, what in ((noise, "noise"), (bias, "bias"))])
 
     def _postpone(self, rows: Tensor, delay: Tensor | None) -> None:
         """Let what begins in ``rows`` ``[num_envs, 1]`` be so late."""

@@ -114,10 +114,11 @@ class Plan:
                 return tensor, spacing
         if shape[axis] not in (1, count):
             raise ValueError(f"{shape[axis]} and {count} environments in one call")
-        wide = tensor.detach().movedim(axis, -1)
-        wide = wide.expand(*wide.shape[:-1], count)
+        wide = tensor.detach()
+        wide = wide.t() if wide.ndim == 2 and axis == 0 else wide.movedim(axis, -1)
+        wide = wide if wide.shape[-1] == count else wide.expand(*wide.shape[:-1], count)
         # numpy transposes a few columns several times faster than torch
-        return torch.from_numpy(np.ascontiguousarray(wide)) if tensor.device.type == "cpu" else wide.contiguous(), count
+        return torch.from_numpy(np.ascontiguousarray(wide.numpy())) if tensor.device.type == "cpu" else wide.contiguous(), count
 
     @staticmethod
     def _even(shape: Sequence[int], strides: Sequence[int]) -> int:

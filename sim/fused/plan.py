@@ -79,12 +79,13 @@ class Plan:
         """Write results over the arguments after the first, a mask; False, with nothing done, if they do not fit there."""
         size = len(self.shapes)
         tensors = call.tensors(leaves)
-        old = call.rows(tensors)[1 : 1 + size]
+        rows = call.rows(tensors)  # with copies, which are to live until the kernel has run
+        old, places = tensors[1 : 1 + size], rows[1 : 1 + size]
         fits = len(old) == size and not any(self.shared[: 1 + size]) and tensors[0].is_contiguous()
-        if not fits or any(own is not tensor for tensor, (own, _) in zip(tensors[1:], old, strict=False)):
+        if not fits or any(own is not tensor for tensor, (own, _) in zip(old, places, strict=True)):
             return False
-        self.kernel.update(call.arguments, old, call.count)
-        torch.autograd.graph.increment_version(tensors[1 : 1 + size])
+        self.kernel.update(call.arguments, places, call.count)
+        torch.autograd.graph.increment_version(old)
         return True
 
     def forward(self, call: Call) -> list[Tensor]:

@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
 from sim.fused import build, fuse
 from sim.fused.fuse import Fused, Update
+from sim.fused.kernel import Kernel
 from sim.fused.source import BLOCK, backward, forward
 
 COUNT = 3 * BLOCK + 5  # with a last block that overlaps
@@ -332,6 +334,22 @@ def test_updates_take_new_values_where_the_mask_is_set(count: int) -> None:
     in_place = count % BLOCK == 0
     assert all((new is part) == in_place for new, part in zip(found, old, strict=True))
     assert all(torch.equal(part, kept) for part, kept in zip(old, before, strict=True)) != in_place
+
+
+def test_copies_live_until_an_update_has_read_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    update = Update(lambda old, x: (old[0] + x,), "update")
+    old, x = torch.zeros(4, 4 * BLOCK).t(), torch.rand(4 * BLOCK, 4)  # environments of x are not next to each other in memory
+    original, others = Kernel.update, []
+
+    def late(*args: Any) -> None:
+        others.extend(np.full((4, 4 * BLOCK), np.nan, np.float32) for _ in range(8))  # of memory that was given back
+        original(*args)
+
+    monkeypatch.setattr(Kernel, "update", late)
+    with torch.no_grad():
+        update(torch.ones(4 * BLOCK, dtype=torch.bool), (old,), x)
+    assert others
+    assert torch.equal(old, x)
 
 
 def test_updates_leave_memory_alone_while_gradients_are_wanted() -> None:

@@ -21,7 +21,6 @@ velocity by 0.9 to 2 m/s. `load` has 10 kg on every back, `pushes` sizes up to 2
 
 from __future__ import annotations
 
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar
 
@@ -30,7 +29,7 @@ from torch import Tensor
 
 from tasks.draw import Draw
 from tasks.go2_suites import FULL, NOMINAL, TRAINING, Range, VelocitySuite
-from tasks.go2_velocity import WALK, Go2Velocity, base_speed
+from tasks.go2_velocity import WALK, Go2Velocity, base_speed, sideways
 from tasks.task import Signals, Transition
 
 
@@ -94,8 +93,7 @@ class Go2Dash(Go2Velocity):
         push = super().sample_push(suite, draw)
         if not suite.rare:
             return push
-        heading, size = draw.uniform(-math.pi, math.pi), draw.uniform(*suite.rare_push_m_s)
-        hard = torch.cat([heading.cos() * size, heading.sin() * size, 0.0 * size], dim=1)
+        hard = sideways(draw, suite.rare_push_m_s)
         return torch.where(draw.uniform(0.0, 1.0) < suite.rare, hard, push)
 
     def sample_parameters(self, suite: Any, draw: Draw) -> dict[str, Tensor]:

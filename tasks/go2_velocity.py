@@ -384,8 +384,7 @@ class Go2Velocity(Task):
 
     def sample_push(self, suite: VelocitySuite, draw: Draw) -> Tensor:
         """A change of velocity in a random horizontal direction, ``[num_envs, 3]``."""
-        heading, size = draw.uniform(-math.pi, math.pi), draw.uniform(0.0, suite.push_m_s)
-        return torch.cat([heading.cos() * size, heading.sin() * size, heading * 0.0], dim=1)
+        return sideways(draw, (0.0, suite.push_m_s))
 
     def sample_parameters(self, suite: VelocitySuite, draw: Draw) -> dict[str, Tensor]:
         """Physical parameters by the simulator's names, in SI units or as a factor where the name ends in ``_scale``."""
@@ -408,6 +407,12 @@ class Go2Velocity(Task):
             "action_delay": draw.uniform(*suite.delay_s),
             "action_delay_jitter": draw.uniform(*suite.jitter_s),
         }
+
+
+def sideways(draw: Draw, size: tuple[float, float]) -> Tensor:
+    """Horizontal vectors of any direction, their length within ``size``, ``[num_envs, 3]``."""
+    heading, length = draw.uniform(-math.pi, math.pi), draw.uniform(*size)
+    return torch.cat([heading.cos() * length, heading.sin() * length, heading * 0.0], dim=1)
 
 
 def base_speed(state: Signals) -> Tensor:

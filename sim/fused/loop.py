@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -9,10 +10,11 @@ import numpy as np
 from torch import Tensor
 
 from sim.fused.graph import Graph, Loop, Node, Untraceable
-from sim.fused.structure import flatten, unflatten
+from sim.fused.structure import flatten, map_tensors, unflatten
 from sim.fused.traced import Traced
 
 Step = Callable[[Any, Any, Any], Any]
+TENSORS = (Traced, Tensor)
 
 
 def repeated(function: Step, steps: int, carry: Any, of_step: Any, constants: Any) -> Any:
@@ -22,24 +24,18 @@ def repeated(function: Step, steps: int, carry: Any, of_step: Any, constants: An
     like = next(leaf for leaf in before if isinstance(leaf, Traced))
     graph: Graph = like.graph
     if steps == 1:
-        return function(carry, _each(of_step, lambda leaf: leaf[0]), constants)
+        return function(carry, map_tensors(of_step, operator.itemgetter(0), TENSORS), constants)
     if graph.loop is not None:
         raise Untraceable("two functions that are repeated cannot share a kernel")
     symbols = [_symbols(graph, "carry", k, leaf) for k, leaf in zip(_begins(before), before, strict=True)]
     given = unflatten(structure, iter(symbols))
     after: list[Any] = []
-    flatten(function(given, _each(of_step, lambda leaf: _of_step(leaf, graph, like)), constants), after)
+    flatten(function(given, map_tensors(of_step, lambda leaf: _of_step(leaf, graph, like), TENSORS), constants), after)
     if [leaf.shape for leaf in after] != [leaf.shape for leaf in before]:
         raise Untraceable("a step leaves other shapes than it was given")
     final = [_symbols(graph, "final", k, leaf) for k, leaf in zip(_begins(before), before, strict=True)]
     graph.loop = Loop(steps, *(_nodes(graph, leaves) for leaves in (symbols, before, after, final)))
     return unflatten(structure, iter(final))
-
-
-def _each(value: Any, change: Callable[[Any], Any]) -> Any:
-    leaves: list[Any] = []
-    structure = flatten(value, leaves)
-    return unflatten(structure, iter([change(leaf) if isinstance(leaf, (Traced, Tensor)) else leaf for leaf in leaves]))
 
 
 def _begins(leaves: list[Any]) -> list[int]:

@@ -33,11 +33,11 @@ def unflatten(structure: Any, leaves: Any) -> Any:
     return kind(items) if kind is tuple else kind(*items)
 
 
-def map_tensors(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
-    """The same structure with every tensor changed."""
+def map_tensors(value: Any, change: Callable[[Any], Any], kinds: tuple[type, ...] = (Tensor,)) -> Any:
+    """The same structure with every tensor changed, or whatever else is of one of ``kinds``."""
     leaves: list[Any] = []
     structure = flatten(value, leaves)
-    return unflatten(structure, iter([change(leaf) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
+    return unflatten(structure, iter([change(leaf) if isinstance(leaf, kinds) else leaf for leaf in leaves]))
 
 
 def kind_of(leaf: Any, axis: int) -> Any:

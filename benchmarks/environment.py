@@ -24,6 +24,7 @@ from training.simulators import AUTO, make
 SUITE = "full"
 ACTION_STD = 0.2  # of the random actions: most flights last until they are lost or out of time
 STAGGER = 1
+Ended = tuple[Tensor, Tensor]  # terminated, truncated
 
 
 def measure(task_name: str, num_envs: int, *, seconds: float = 1.0, **settings: Any) -> dict[str, Any]:
@@ -61,11 +62,11 @@ class RandomPilot:
     @torch.no_grad()
     def __init__(self, environment: Environment, seed: int) -> None:
         self.environment, task = environment, environment.task
-        device, shape = environment.device, (10, environment.num_envs, task.action_size)
+        device, shape = environment.device, (10, task.action_size, environment.num_envs)
         actions = ACTION_STD * torch.randn(shape, generator=torch.Generator().manual_seed(seed))
-        self.actions = itertools.cycle(actions.clamp(-1.0, 1.0).to(device).unbind())
-        self.running = torch.ones(environment.num_envs, 1, device=device)
-        self.last_action = torch.zeros(shape[1:], device=device)
+        self.actions = itertools.cycle(actions.clamp(-1.0, 1.0).to(device).mT.unbind())  # as they are read without a copy
+        self.ended = (torch.zeros(environment.num_envs, dtype=torch.bool, device=device),) * 2
+        self.last_action = torch.zeros(shape[1:], device=device).t()
         self.memory = torch.zeros(environment.num_envs, task.task_memory_size, device=device)
         self.perceive = Fused(self._perceive, f"the observation of {task.name}")
         self.actuate = Fused(task.actuate, f"the actuation of {task.name}")
@@ -75,13 +76,14 @@ class RandomPilot:
     @torch.no_grad()
     def advance(self) -> None:
         """Observe, act."""
-        seen = self.perceive(self.sensors, self.command, self.running, self.last_action, self.memory)
+        seen = self.perceive(self.sensors, self.command, self.ended, self.last_action, self.memory)
         self.observation, self.memory = seen
         action = next(self.actions)
         step = self.environment.step(self.actuate(action))
         self.sensors, self.command, self.reward, self.last_action = step.sensors, step.command, step.reward, action
-        self.running = (~(step.terminated | step.truncated)).unsqueeze(1).to(self.memory.dtype)
+        self.ended = (step.terminated, step.truncated)
 
-    def _perceive(self, sensors: Signals, command: Signals, running: Tensor, action: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
+    def _perceive(self, sensors: Signals, command: Signals, ended: Ended, action: Tensor, memory: Tensor) -> tuple[Tensor, Tensor]:
         """Observation and memory; a new episode has none of the last."""
+        running = torch.where(ended[0] | ended[1], 0.0, 1.0).unsqueeze(1)
         return self.environment.task.observe(sensors, command, Memory(running, action * running, memory * running))

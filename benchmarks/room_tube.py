@@ -72,7 +72,7 @@ def fly(suite: Any, steer: Steerer, safeguard: str, num_envs: int, seed: int) ->
         output = pilot.act(percept, steer(sensors, command, percept.guarded_state), percept.recurrent)
         step = environment.step(output.actuation)
         sensors, command, memory = step.sensors, step.command, output.memory
-        least = torch.where(alive, torch.minimum(least, step.state[CLEARANCE][:, 0]), least)
+        least = torch.where(alive, torch.minimum(least, environment.state[CLEARANCE][:, 0]), least)
         feasible += alive * output.feasible[:, 0]
         alive = alive & ~step.terminated
         errors.append(step.tracking_error)

@@ -36,7 +36,6 @@ class EnvironmentStep(NamedTuple):
         reward: their sum.
         measured: what the task reports beside the reward, ``[num_envs, measures]``; see `measures`.
         terminated: ended by failure. truncated: ran out of time. Never both.
-        state: privileged signals after the step, before any reset.
         tracking_error: the task's error after the step, before any reset.
     """
 
@@ -49,7 +48,6 @@ class EnvironmentStep(NamedTuple):
     measured: Tensor | None
     terminated: Tensor
     truncated: Tensor
-    state: dict[str, Tensor]
     tracking_error: Tensor
 
     @property
@@ -64,7 +62,9 @@ class EnvironmentStep(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """What a step looks like and is worth: fields of `EnvironmentStep`; the command only where it moves."""
+    """What a step looks like and is worth: fields of `EnvironmentStep`; the command only where it moves, the state only where no reset
+    follows before anybody can see it.
+    """
 
     state: dict[str, Tensor]
     sensors: dict[str, Tensor]
@@ -138,6 +138,7 @@ class Environment:
         self.last_actuation = {name: value.expand(self.num_envs, -1) for name, value in self.resting.items()}
         self.began = self.everyone  # since the last step: their last actuation is the resting one
         self.still = self.episode.reference is None  # commands do not move
+        self.shown = not auto_reset  # whether a step's state can be asked for before episodes begin anew
         self.terms: tuple[str, ...] = ()  # of the reward
         self.measure_names: tuple[str, ...] = ()
         self.asked: Signals = self._empty({name: value.shape[1] for name, value in self.episode.command.items()})
@@ -170,7 +171,7 @@ class Environment:
 
     @property
     def state(self) -> dict[str, Tensor]:
-        """Privileged signals as they are now, of new episodes where some began."""
+        """Privileged signals as they are now, after a step those of its end; of new episodes where some began."""
         if self._state is None:
             state, world = self.simulator.privileged(), self.episode.world
             self._state = state if world is None else state | self._sense(state, world)
@@ -260,7 +261,7 @@ class Environment:
         asked = torch.cat([actuation[name].t() for name in self.channels]).t()  # rows of environments, as engines want them
         did = (dict(actuation), self.last_actuation, self.began)
         seen = self._late(asked, did) if self.sensor_model.max_delay else self._at_once(asked, did)
-        self._state, self.sensors, self.asked = seen.state, seen.sensors, self.asked if self.still else seen.command
+        self._state, self.sensors, self.asked = seen.state or None, seen.sensors, self.asked if self.still else seen.command
         self.last_actuation, self.began = did[0], self.nobody
         if self.auto_reset:
             self.reset(seen.terminated | seen.truncated)
@@ -274,7 +275,6 @@ class Environment:
             measured=seen.measured,
             terminated=seen.terminated,
             truncated=seen.truncated,
-            state=seen.state,
             tracking_error=seen.tracking_error,
         )
 
@@ -298,7 +298,7 @@ class Environment:
     def _told(self, did: Did) -> tuple[Any, ...]:
         """What a step is judged by beside the simulator, as `_judged` wants it."""
         held = self.sensors if self.episode.sensor_freeze is not None else None
-        return self.sensor_model.draw(), self._began_with(), self.age, self.skipped, *did, held
+        return self.sensor_model.draw(), self._began_with(), self.age, self.skipped, *did, held, self.shown
 
     def _began_with(self) -> Start:
         """What a step needs to know of how its episode began."""
@@ -324,10 +324,11 @@ class Environment:
         last_actuation: Signals,
         began: Tensor,
         held: Signals | None,
+        shown: bool,
     ) -> Judged:
         """Readings, and what the task says of a step; pure. Sensors see what is ``late`` if given, commands move by their reference.
 
-        ``held``: the readings before, where some may repeat them.
+        ``held``: the readings before, where some may repeat them. ``shown``: whether anybody may ask for the state as it is then.
         """
         state, time_s = self._sensed(self.simulator.interpret(raw), start.world), self._time_at(age, skipped)
         command = start.command if start.reference is None else self.task.command_at(start, time_s)
@@ -345,7 +346,7 @@ class Environment:
         moving = {} if start.reference is None else dict(command)
         terminated = self.task.terminated(transition)
         truncated = (age >= self.episode_steps) & ~terminated
-        return Judged(state, sensors, moving, terms, terms.sum(1), measured, terminated, truncated, error)
+        return Judged(state if shown else {}, sensors, moving, terms, terms.sum(1), measured, terminated, truncated, error)
 
     def _previous(self, actuation: Signals, began: Tensor) -> dict[str, Tensor]:
         return {name: torch.where(began.unsqueeze(1), self.resting[name], value) for name, value in actuation.items()}

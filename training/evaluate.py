@@ -179,7 +179,7 @@ def fly(policy: Policy, environment: Environment, observer: Observer | None = No
         history.append(alive)
         reward = step.reward.cpu().numpy()
         returns += np.where(alive & np.isfinite(reward), reward, 0.0)
-        for name, outside in outside_limits(policy.contract.limits, step.state, step.tracking_error).items():
+        for name, outside in outside_limits(policy.contract.limits, environment.state, step.tracking_error).items():
             violated[name] += alive & outside
         errors.append(step.tracking_error.cpu().numpy())
         guard = _said(output) if policy.contract.safeguard else {}

@@ -84,21 +84,35 @@ class Fused:
             return self.eager(*args)
         if recording():
             return self.inlined(*args)
+        call = self._last
+        taken = None if call is None or self.pads else call.leaves(args)
+        if call is not None and taken is not None and call.takes(taken):
+            return self._called(call, taken, args)
         leaves: list[Any] = []
         structure = flatten(args, leaves)
         if self.pads and (few := self._few(leaves)):
             return self._padded(structure, leaves, few)
+        if call is None or structure != call.structure or not call.takes(leaves):
+            try:
+                call = self._last = Call(structure, leaves, *self._plan(structure, leaves))
+            except BuildError as error:
+                return self._refused(structure, leaves, args, error)
+        return self._called(call, leaves, args)
+
+    def _called(self, call: Call, leaves: list[Any], args: Any) -> Any:
+        """The function of these arguments, which the call takes."""
+        if call.plan is None:
+            return self.eager(*args)
         try:
-            if self._last is None or not self._last.takes(structure, leaves):
-                self._last = Call(structure, leaves, *self._plan(structure, leaves))
-            call = self._last
-            if call.plan is not None:
-                return self._rehearsed(*args) if _rehearsing else self._run(call.plan, call, leaves, args)
-            return self.eager(*args)
+            return self._rehearsed(*args) if _rehearsing else self._run(call.plan, call, leaves, args)
         except BuildError as error:
-            self._plans[self._key(structure, leaves)] = self._last = None
-            self._warn(error)
-            return self.eager(*args)
+            return self._refused(call.structure, leaves, args, error)
+
+    def _refused(self, structure: Any, leaves: list[Any], args: Any, error: BuildError) -> Any:
+        """The same without a kernel, now and from now on."""
+        self._plans[self._key(structure, leaves)] = self._last = None
+        self._warn(error)
+        return self.eager(*args)
 
     def _few(self, leaves: list[Any]) -> int:
         """How many environments there are, if that is fewer than a kernel wants and no gradient is; else 0."""

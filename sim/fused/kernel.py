@@ -59,27 +59,21 @@ class Kernel:
             self._backward[wanted] = self._program(backward(self.body, wanted, self.real))
 
     def arguments(self, count: int) -> Arguments:
-        """Of the forward kernel; for outputs in the buffers that `forward` makes."""
-        arguments = Arguments(len(self.body.rows), len(self.places))
-        for k in range(len(self.places)):
-            arguments.give(k, 0, spacing(count))
-        return arguments
+        """Of the forward kernel."""
+        return Arguments(len(self.body.rows), len(self.places))
 
     def forward(self, arguments: Arguments, count: int) -> dict[torch.dtype, Tensor]:
         """Buffers with all outputs of a type one after the other; rows are `spacing` apart. The arguments are for so many environments."""
         apart = spacing(count)
         buffers = {dtype: torch.empty(rows * apart, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
         begins = {dtype: (buffer.data_ptr(), apart * buffer.itemsize) for dtype, buffer in buffers.items()}
-        for place, (dtype, offset) in enumerate(self.places, start=arguments.outputs):
-            begin, row = begins[dtype]
-            arguments.memory[place] = begin + offset * row
+        arguments.give([begins[dtype][0] + offset * begins[dtype][1] for dtype, offset in self.places], apart)
         self._forward()(arguments, count, False)
         return buffers
 
-    def update(self, arguments: Arguments, outputs: Sequence[Rows], count: int) -> None:
-        """Write outputs over tensors that are there already, in blocks in which the first input, a mask, is set anywhere."""
-        for k, (tensor, apart) in enumerate(outputs):
-            arguments.give(k, tensor.data_ptr(), apart)
+    def update(self, arguments: Arguments, count: int) -> None:
+        """Write outputs over the inputs after the first, a mask, in blocks in which it is set anywhere."""
+        arguments.overwrite(1)
         self._forward()(arguments, count, True)
 
     def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> Tensor:
@@ -91,8 +85,7 @@ class Kernel:
         arguments = Arguments(len(inputs) + len(gradients), len(wanted))
         for k, rows in enumerate([*inputs, *gradients]):
             arguments.take(k, rows)
-        for k, end in enumerate(ends[:-1]):
-            arguments.give(k, buffer.data_ptr() + end * apart * buffer.itemsize, apart)
+        arguments.give([buffer.data_ptr() + end * apart * buffer.itemsize for end in ends[:-1]], apart)
         self._backward[wanted]()(arguments, count, False)
         return buffer
 
@@ -117,9 +110,17 @@ class Arguments:
         tensor, self.memory[self._strides + k] = rows
         self.memory[k] = tensor.data_ptr()
 
-    def give(self, k: int, address: int, apart: int) -> None:
-        """Write output ``k`` there, in rows so many elements apart."""
-        self.memory[self.outputs + k], self.memory[self._strides + self.outputs + k] = address, apart
+    def give(self, addresses: list[int], apart: int) -> None:
+        """Write outputs there, all in rows so many elements apart."""
+        strides, end = self._strides, 2 * self._strides
+        self.memory[self.outputs : strides] = addresses
+        self.memory[strides + self.outputs : end] = [apart] * len(addresses)
+
+    def overwrite(self, k: int) -> None:
+        """Write all outputs over the inputs from ``k`` on."""
+        for begin in (0, self._strides):
+            first, end = begin + self.outputs, begin + self._strides
+            self.memory[first:end] = self.memory[begin + k : begin + k + end - first]
 
     def numbers(self, count: int, threads: int, sparse: bool) -> None:
         """See `sim.fused.source.TEMPLATE`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +15,7 @@ from torch import Tensor
 from sim.fused.graph import Graph, Untraceable
 from sim.fused.kernel import Kernel, Rows, spacing
 from sim.fused.source import Body
-from sim.fused.structure import flatten, unflatten
+from sim.fused.structure import flatten, maker, taker, unflatten
 from sim.fused.traced import Traced, recorder
 
 
@@ -39,9 +40,10 @@ class Plan:
         args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
         results: list[Any] = []
         with recorder():
-            self.structure = flatten(function(*args), results)
+            self._make = maker(flatten(function(*args), results))
         traced = [result for result in results if isinstance(result, Traced)]
         self.fixed = [None if isinstance(result, Traced) else (result,) for result in results]
+        self._some_fixed = len(traced) < len(results)
         self.shapes = [self._result_shape(result) for result in traced]
         nodes = tuple(tuple(graph.constant(node) for node in result.nodes.reshape(-1)) for result in traced)
         rows = tuple(int(np.prod(shape)) for shape in shapes)
@@ -72,21 +74,27 @@ class Plan:
             copies = call.copies(leaves)
             outputs = self.forward(call)
             del copies  # only now
-        computed = iter(outputs)
-        return unflatten(self.structure, iter([next(computed) if fixed is None else fixed[0] for fixed in self.fixed]))
+        if self._some_fixed:
+            computed = iter(outputs)
+            outputs = [next(computed) if fixed is None else fixed[0] for fixed in self.fixed]
+        return self._make(outputs)
 
     def update(self, call: Call, leaves: list[Any]) -> bool:
         """Write results over the arguments after the first, a mask; False, with nothing done, if they do not fit there."""
-        size = len(self.shapes)
-        tensors = call.tensors(leaves)
-        rows = call.rows(tensors)  # with copies, which are to live until the kernel has run
-        old, places = tensors[1 : 1 + size], rows[1 : 1 + size]
-        fits = len(old) == size and not any(self.shared[: 1 + size]) and tensors[0].is_contiguous()
-        if not fits or any(own is not tensor for tensor, (own, _) in zip(old, places, strict=True)):
+        if not call.in_place:
             return False
-        self.kernel.update(call.arguments, places, call.count)
-        torch.autograd.graph.increment_version(old)
+        copies = call.copies(leaves)
+        self.kernel.update(call.arguments, call.count)
+        del copies  # only now
+        torch.autograd.graph.increment_version(call.tensors(leaves)[1 : 1 + len(self.shapes)])
         return True
+
+    def fits(self, tensors: list[Tensor], apart: list[int | None]) -> bool:
+        """Whether results can be written over the ``tensors`` after the first, whose rows are so far ``apart``, None where they are copied."""
+        size = len(self.shapes)
+        written = slice(1, 1 + size)
+        enough = len(tensors) > size and not any(self.shared[: 1 + size]) and tensors[0].is_contiguous()
+        return enough and None not in apart[written]
 
     def forward(self, call: Call) -> list[Tensor]:
         """Outputs in the function's shapes."""
@@ -147,12 +155,14 @@ class Call:
         count: of environments.
 
     Attributes:
+        leaves: of other arguments, None if their structure is another one.
         arguments: of the kernel.
         differentiable: whether any tensor asks for gradients.
+        in_place: whether `Plan.update` can do its work.
     """
 
     def __init__(self, structure: Any, leaves: list[Any], plan: Plan | None, count: int) -> None:
-        self.structure, self.plan, self.count = structure, plan, count
+        self.structure, self.plan, self.count, self.leaves = structure, plan, count, taker(structure)
         tensors = self.tensors(leaves)
         self.differentiable = any(tensor.requires_grad for tensor in tensors)
         self._known = [FORGOTTEN if isinstance(leaf, Tensor) and leaf.requires_grad else leaf for leaf in leaves]
@@ -163,29 +173,27 @@ class Call:
             for leaf in leaves
         ]
         self._apart: list[int | None] = []
+        self.in_place = False
         if plan:
             self.arguments = plan.kernel.arguments(count)
             rows = [plan.input(k, tensor, count) for k, tensor in enumerate(tensors)]
             self._apart = [apart if own is tensor else None for tensor, (own, apart) in zip(tensors, rows, strict=True)]
             for k, row in enumerate(rows):
                 self.arguments.take(k, row)
+            self.in_place = plan.fits(tensors, self._apart)
 
     @staticmethod
     def tensors(leaves: list[Any]) -> list[Tensor]:
         """Those among the arguments."""
         return [leaf for leaf in leaves if isinstance(leaf, Tensor)]
 
-    def takes(self, structure: Any, leaves: list[Any]) -> bool:
+    def takes(self, leaves: list[Any]) -> bool:
         """Whether the same plan does for these arguments, and their tensors lie in memory as the last ones did; if so, the kernel is told
         where: of most only the address is new, if anything.
         """
-        if structure != self.structure:
-            return False
         known, memory = self._known, self.arguments.memory if self.plan is not None else None
-        for k, leaf in enumerate(leaves):
-            if leaf is known[k]:
-                continue
-            layout = self._layouts[k]
+        for k in itertools.compress(itertools.count(), map(operator.is_not, leaves, known)):
+            leaf, layout = leaves[k], self._layouts[k]
             if layout is None:
                 if isinstance(leaf, Tensor) or leaf != known[k]:
                     return False

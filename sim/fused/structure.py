@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -31,6 +32,68 @@ def unflatten(structure: Any, leaves: Any) -> Any:
     if kind is dict:
         return dict(zip(structure[1], items, strict=True))
     return kind(items) if kind is tuple else kind(*items)
+
+
+@functools.lru_cache(maxsize=1024)
+def taker(structure: Any) -> Callable[[Any], list[Any] | None]:
+    """`flatten` for values of exactly this structure, several times faster: their leaves; None for any other value.
+
+    A leaf may be anything. A mapping that is no dict counts as another structure.
+    """
+    lines: list[str] = []
+    leaves: list[str] = []
+    names: dict[str, Any] = {}
+
+    def take(part: Any, name: str) -> None:
+        if part is None:
+            leaves.append(name)
+            return
+        kind, *keys, parts = part
+        names[f"kind_{name}"] = kind
+        if keys:
+            names[f"keys_{name}"] = keys[0]
+        other = f"tuple({name}) != keys_{name}" if keys else f"len({name}) != {len(parts)}"
+        lines.append(f"    if type({name}) is not kind_{name} or {other}: return None")
+        own = [f"{name}_{k}" for k in range(len(parts))]
+        if own:
+            lines.append(f"    {', '.join(own)}, = {name}{'.values()' if keys else ''}")
+        for inner, each in zip(parts, own, strict=True):
+            take(inner, each)
+
+    take(structure, "v")
+    return _compiled([*lines, f"    return [{', '.join(leaves)}]"], names)
+
+
+@functools.lru_cache(maxsize=1024)
+def maker(structure: Any) -> Callable[[Sequence[Any]], Any]:
+    """`unflatten` for this structure, several times faster: a value from its leaves."""
+    names: dict[str, Any] = {"new": tuple.__new__}
+    leaves: list[str] = []
+
+    def make(part: Any) -> str:
+        if part is None:
+            leaves.append(f"v_{len(leaves)}")
+            return leaves[-1]
+        kind, *keys, parts = part
+        own = [make(inner) for inner in parts]
+        if keys:
+            named = [f"key_{len(names) + k}" for k in range(len(own))]
+            names.update(zip(named, keys[0], strict=True))
+            return f"{{{', '.join(f'{key}: {each}' for key, each in zip(named, own, strict=True))}}}"
+        inside = f"({', '.join(own)}{',' if own else ''})"
+        if kind is tuple:
+            return inside
+        names[f"kind_{len(names)}"] = kind
+        return f"new(kind_{len(names) - 1}, {inside})"
+
+    value = make(structure)
+    return _compiled(([f"    {', '.join(leaves)}, = v"] if leaves else []) + [f"    return {value}"], names)
+
+
+def _compiled(lines: list[str], names: dict[str, Any]) -> Any:
+    """A function of ``v`` with this body."""
+    exec("\n".join(["def function(v):", *lines]), names)  # noqa: S102  (of our own making, as dataclasses are)
+    return names["function"]
 
 
 def map_tensors(value: Any, change: Callable[[Any], Any], kinds: tuple[type, ...] = (Tensor,)) -> Any:

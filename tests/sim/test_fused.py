@@ -7,6 +7,7 @@ import subprocess
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ from sim.fused import build, fuse
 from sim.fused.fuse import Fused, Update
 from sim.fused.kernel import Kernel
 from sim.fused.source import BLOCK, backward, forward
+from sim.fused.structure import flatten, maker, taker, unflatten
 
 COUNT = 3 * BLOCK + 5  # with a last block that overlaps
 
@@ -363,6 +365,16 @@ def test_updates_leave_memory_alone_while_gradients_are_wanted() -> None:
     assert x.grad.sum() == 6.0
 
 
+def test_an_update_in_place_does_not_tell_where_the_next_one_writes() -> None:
+    """Rows of the old values are as far apart as there are environments; of new ones, a bit further."""
+    update = Update(lambda old, x: (old[0] + x,), "update")
+    old, x, mask = torch.rand(2, 2 * BLOCK).t(), torch.rand(2 * BLOCK, 2), torch.ones(2 * BLOCK, dtype=torch.bool)
+    with torch.no_grad():
+        update(mask, (old,), x)
+    (new,) = update(mask, (old,), x)
+    assert torch.equal(new, old + x)
+
+
 def test_a_graph_that_needs_what_was_updated_complains() -> None:
     update = Update(lambda old, x: (old[0] + x,), "update")
     double = Fused(lambda a, b: a * b, "product")
@@ -405,6 +417,37 @@ def test_a_call_remembers_layouts_not_values() -> None:
     torch.testing.assert_close(fused(x, y), x * y)
     assert fused(x.clone().requires_grad_(), y).requires_grad
     assert not fused(x, y).requires_grad
+
+
+def test_what_was_a_leaf_may_be_a_structure_the_next_time() -> None:
+    fused = Fused(lambda x, more: x if more is None else x + (more[0] if isinstance(more, tuple) else more["x"]), "structures")
+    x = torch.rand(COUNT, 2)
+    for more in (None, (x,), {"x": x}, (x, x), None, MappingProxyType({"x": x}), MappingProxyType({"x": x}), {"x": x}):
+        torch.testing.assert_close(fused(x, more), fused.eager(x, more))
+    assert kernels(fused) == 4
+
+
+def test_taking_apart_and_putting_together() -> None:
+    """What is made for one structure does what is done for any."""
+
+    class Pair(NamedTuple):
+        first: Any
+        second: Any
+
+    value = ({"a": 1, "b": (2, None, ())}, Pair({}, Pair(3.0, "four")), (5,))
+    leaves: list[Any] = []
+    structure = flatten(value, leaves)
+    assert taker(structure)(value) == leaves == [1, 2, None, 3.0, "four", 5]
+    assert maker(structure)(leaves) == unflatten(structure, iter(leaves)) == value
+    assert type(maker(structure)(leaves)[1].second) is Pair
+    others = [
+        ({"a": 1, "b": (2, None, ())}, ({}, Pair(3.0, "four")), (5,)),
+        ({"b": 1, "a": (2, None, ())}, Pair({}, Pair(3.0, "four")), (5,)),
+        ({"a": 1, "b": (2, None, ())}, Pair({}, Pair(3.0, "four")), (5, 6)),
+        ({"a": 1, "b": (2, None, (7,))}, Pair({}, Pair(3.0, "four")), (5,)),
+        None,
+    ]
+    assert [taker(structure)(other) for other in others] == [None] * len(others)
 
 
 def test_a_rehearsal_runs_eagerly_and_compiles() -> None:

@@ -53,7 +53,7 @@ def fly(num_envs: int, steps: int) -> list[tuple[dict[str, torch.Tensor], dict[s
     seen = [(env.reset()[0], env.state)]
     for _ in range(steps):
         step = env.step(task.actuate(torch.zeros(num_envs, 4)))
-        seen.append((step.sensors, step.state))
+        seen.append((step.sensors, env.state))
     return seen
 
 

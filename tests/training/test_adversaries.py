@@ -196,9 +196,9 @@ def test_sensors_and_actuators_are_set_off() -> None:
     environment.hold(torch.tensor([[-0.5, 0.0, 1.0, 0.5]]))  # no wind, no force
     environment.reset()
     step = environment.step({"force": torch.full((SHARE, 1), 0.3)})
-    torch.testing.assert_close(step.state["velocity"], torch.full((SHARE, 1), 0.05))
-    torch.testing.assert_close(step.sensors["position"], step.state["position"] + 0.1)
-    torch.testing.assert_close(step.sensors["velocity"], step.state["velocity"])
+    torch.testing.assert_close(environment.state["velocity"], torch.full((SHARE, 1), 0.05))
+    torch.testing.assert_close(step.sensors["position"], environment.state["position"] + 0.1)
+    torch.testing.assert_close(step.sensors["velocity"], environment.state["velocity"])
 
 
 class Waving(Blown):

@@ -129,7 +129,11 @@ def hover_forces(num_envs: int, steps: int) -> torch.Tensor:
     env = Environment(task, make_simulator("auto", task, num_envs), suite=replace(FULL, burst_n=0.05), seed=4, auto_reset=False)
     env.reset()
     rest = task.actuate(torch.zeros(num_envs, 4))
-    return torch.stack([torch.cat([env.step(rest).state["linear_velocity_base_in_world"], env.burst], dim=1) for _ in range(steps)])
+    seen = []
+    for _ in range(steps):
+        env.step(rest)
+        seen.append(torch.cat([env.state["linear_velocity_base_in_world"], env.burst], dim=1))
+    return torch.stack(seen)
 
 
 def test_a_suite_strikes_a_crazyflie_the_same_with_and_without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -158,7 +158,7 @@ def flown(law: ControlLaw) -> tuple[dict[str, np.ndarray], np.ndarray]:
         memory = output.memory
         step = environment.step(output.actuation)
         sensors = step.sensors
-        positions.append(step.state["position_base_in_world"][0].numpy().copy())
+        positions.append(environment.state["position_base_in_world"][0].numpy().copy())
     return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}, np.stack(positions)
 
 

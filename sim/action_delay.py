@@ -8,7 +8,10 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sim.fused.kernel import spacing
+
 MAX_ACTION_DELAY_S = 0.02
+SPARE = 32  # commands that a history has room for before it begins anew
 
 
 def history_length(control_dt: float, longest_s: float = MAX_ACTION_DELAY_S) -> int:
@@ -37,3 +40,59 @@ def effective(commands: Sequence[Tensor], delay: Tensor, takeover: Tensor, physi
     for share, command, older in reversed(list(zip(newer, commands, commands[1:], strict=False))):
         mean = mean + share * (command - older)
     return mean
+
+
+class History:
+    """The latest commands of many environments, side by side so that kernels take them as one argument.
+
+    Without gradients they lie one after the other in memory that is filled backwards, and only where they begin moves; with them, every
+    new history is a tensor of its own, and a graph that remembers an older one is left alone.
+
+    Args:
+        rest: the commands of before the first, ``[length, width, num_envs]``, newest first.
+
+    Attributes:
+        latest: newest first, ``[num_envs, length · width]``, environments contiguous in memory.
+    """
+
+    def __init__(self, rest: Tensor) -> None:
+        self.length, self.width, num_envs = rest.shape
+        self.latest = rest.reshape(-1, num_envs).t()
+        self._memory: Tensor | None = None
+        self._begin = 0  # of the latest, rows of the memory
+
+    def push(self, command: Tensor) -> None:
+        """Remember one more ``[num_envs, width]``, and forget the oldest."""
+        if torch.is_grad_enabled():
+            self.latest, self._memory = torch.cat((command.t(), self.latest.t()[: -self.width])).t(), None
+            return
+        if self._memory is None or not self._begin:
+            self._rewind()
+        assert self._memory is not None
+        self._begin -= self.width
+        apart = self._memory.stride(0)
+        self.latest = self._memory.as_strided(self.latest.shape, (1, apart), self._begin * apart)
+        self.latest.narrow(1, 0, self.width).copy_(command)
+
+    def _rewind(self) -> None:
+        """Have the latest at the end of the memory."""
+        rows, num_envs = self.length * self.width, len(self.latest)
+        self._begin = SPARE * self.width
+        if self._memory is None:
+            self._memory = self.latest.new_empty(self._begin + rows, spacing(num_envs))[:, :num_envs]
+            self._memory[self._begin :] = self.latest.t()
+        else:  # from its beginning, where they do not overlap
+            self._memory[self._begin :] = self.latest.t().clone() if rows > self._begin else self.latest.t()
+
+    def take(self, latest: Tensor) -> None:
+        """Have these ``[num_envs, length · width]`` instead; they may be the present ones, changed in place."""
+        if latest is not self.latest:
+            self.latest, self._memory = latest, None
+
+    def detach(self) -> None:
+        """Cut them off the graph that led to them."""
+        self.take(self.latest.detach())
+
+    def each(self) -> Tensor:
+        """As given at first, ``[length, width, num_envs]``."""
+        return self.latest.t().unflatten(0, (self.length, self.width))

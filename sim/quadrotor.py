@@ -16,7 +16,7 @@ from robots.description import GRAVITY, Quadrotor, Robot
 from robots.errors import TetherError, unknown
 from sim import quadrotor_checks as checks
 from sim import quadrotor_dynamics as dynamics
-from sim.action_delay import history_length
+from sim.action_delay import History, history_length
 from sim.checks import check_count, check_mask, check_names, check_shape, substeps
 from sim.devices import available_device
 from sim.downwash import among
@@ -39,15 +39,17 @@ RESET_WIDTHS = {  # in the order of `State`
     "rate_integral": 3,
 }
 Raw = tuple[Tensor, Tensor, Tensor, Given]  # packed state, velocity a step ago and packed parameters, ``[n, width]``
-VELOCITY, HEIGHT = slice(7, 10), 12  # rows of the packed state
+VELOCITY, HEIGHT = slice(7, 10), 12  # columns of the packed state
 
 
 class Pending(NamedTuple):
-    """What `QuadrotorSimulator.advanced` makes a step of, ``[n, width]``: see `sim.quadrotor_core`; commands of before, newest first."""
+    """What `QuadrotorSimulator.advanced` makes a step of, ``[n, width]``: see `sim.quadrotor_core`; commands of before side by side, newest
+    first.
+    """
 
     state: Tensor
     actuation: Tensor
-    older: tuple[Tensor, ...]
+    history: Tensor
     parameters: Tensor
     force: Tensor | None
     torque: Tensor | None
@@ -117,10 +119,11 @@ class QuadrotorSimulator(Simulator):
             self._column([value for signal in signals for value in getattr(signal, name)]) for name in ("lower", "upper", "safe")
         )
         self._rest = self._resting()
-        self._state = self._rest.expand(-1, num_envs).clone()
-        self._last_velocity = torch.zeros_like(self._state[:3])
-        self._history = tuple([self._safe.expand(-1, num_envs).clone().t() for _ in range(history_length(control_dt))])
-        self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone()
+        # all that is kept of environments is [num_envs, width], environments contiguous in memory
+        self._state = self._rest.expand(-1, num_envs).clone().t()
+        self._last_velocity = torch.zeros_like(self._state[:, :3])
+        self._history = History(self._safe.expand(history_length(control_dt), -1, num_envs))
+        self._parameters = self._column(nominal(self.robot)).expand(-1, num_envs).clone().t()
         self._fit = torch.ones(num_envs, dtype=torch.bool, device=self.device)  # whether the last start of each was
         self._rows = Remembered(self._new, dtype, self.device)
         self._force: Tensor | None = None
@@ -156,17 +159,17 @@ class QuadrotorSimulator(Simulator):
             TetherError: also for values that are not finite, or a quaternion without length.
         """
         check_mask(mask, self.num_envs)
-        charge = split(self._parameters).battery_charge if self._given.battery else None
+        charge = split(self._parameters.t()).battery_charge if self._given.battery else None
         new = self._start(state)._replace(charge=charge)
         self._check_start(self._core.sound(mask, new), mask, new)
-        old = (self._state, _each_turned(self._history), self._last_velocity)
-        placed = self._core.place(mask, old, new, self._safe, self._centre_of_mass)
-        self._state, history, self._last_velocity = placed
-        self._history = _each_turned(history)
+        old = (self._state.t(), self._history.latest.t(), self._last_velocity.t())
+        placed, history, velocity = self._core.place(mask, old, new, self._safe, self._centre_of_mass)
+        self._state, self._last_velocity = placed.t(), velocity.t()
+        self._history.take(history.t())
 
     @property
     def _centre_of_mass(self) -> Tensor | None:
-        return centre_of_mass(split(self._parameters), self._given)
+        return centre_of_mass(split(self._parameters.t()), self._given)
 
     def _start(self, state: Mapping[str, Tensor]) -> State:
         """Rows of a start, at rest where ``state`` says nothing, without a battery's charge."""
@@ -196,7 +199,7 @@ class QuadrotorSimulator(Simulator):
 
     def raw(self) -> Raw:
         """See `Simulator.raw`."""
-        return self._state.t(), self._last_velocity.t(), self._parameters.t(), self._given
+        return self._state, self._last_velocity, self._parameters, self._given
 
     def interpret(self, raw: Raw) -> dict[str, Tensor]:
         """See `Simulator.interpret`."""
@@ -205,7 +208,7 @@ class QuadrotorSimulator(Simulator):
     def detach(self) -> None:
         """Cut the state off the graph that led to it; for truncated back-propagation."""
         self._state, self._last_velocity = self._state.detach(), self._last_velocity.detach()
-        self._history = tuple([command.detach() for command in self._history])
+        self._history.detach()
 
     # --- stepping ---
 
@@ -216,26 +219,26 @@ class QuadrotorSimulator(Simulator):
     def pending(self, actuation: Tensor) -> Pending:
         """See `Simulator.pending`."""
         self._check_finite(actuation)
-        around = self._surroundings()
+        force = self._force
         if self.drones_per_world > 1:
-            push = among(dynamics.unpack(self._state).position, self.drones_per_world)
-            around = around._replace(force=push if around.force is None else around.force + push)
+            push = among(dynamics.unpack(self._state.t()).position, self.drones_per_world).t()
+            force = push if force is None else force + push
         return Pending(
-            state=self._state.t(),
+            state=self._state,
             actuation=actuation.to(self.device, self.dtype),
-            older=self._history[:-1],
-            parameters=around.parameters.t(),
-            force=_turned(around.force),
-            torque=_turned(around.torque),
-            given=around.given,
+            history=self._history.latest,
+            parameters=self._parameters,
+            force=force,
+            torque=self._torque,
+            given=self._given,
             near_ground=self._near_ground(),
         )
 
     def advanced(self, pending: Pending) -> tuple[Raw, tuple[Tensor, Tensor]]:
         """See `Simulator.advanced`: state and command are left."""
         packed, command = pending.state.t(), self._clipped(pending.actuation)
-        commands = (command, *[older.t() for older in pending.older])
-        around = Surroundings(pending.parameters.t(), _turned(pending.force), _turned(pending.torque), pending.given)
+        commands = (command, *pending.history.t().split(len(command))[:-1])
+        around = surroundings(pending.parameters, pending.force, pending.torque, pending.given)
         state: Tensor = self._core.advance(packed, commands, around, pending.near_ground)
         raw = (state.t(), dynamics.unpack(packed).velocity.t(), pending.parameters, pending.given)
         return raw, (state.t(), command.t())
@@ -243,11 +246,9 @@ class QuadrotorSimulator(Simulator):
     def keep(self, left: tuple[Tensor, Tensor]) -> None:
         """See `Simulator.keep`."""
         state, command = left
-        self._last_velocity = self._state[VELOCITY]
-        self._state, self._history = state.t(), (command, *self._history[:-1])
-
-    def _surroundings(self) -> Surroundings:
-        return Surroundings(self._parameters, self._force, self._torque, self._given)
+        self._last_velocity = self._state[:, VELOCITY]
+        self._state = state
+        self._history.push(command)
 
     def _clipped(self, actuation: Tensor) -> Tensor:
         """A command ``[4, n]``."""
@@ -262,14 +263,13 @@ class QuadrotorSimulator(Simulator):
 
     def _near_ground(self) -> bool:
         """Whether to compute the ground: nobody falls through the metre above its reach in a step. On a GPU always: asking would wait."""
-        return self.device.type != "cpu" or self._state[HEIGHT].detach().amin().item() < 2.0 * REACH_M
+        return self.device.type != "cpu" or self._state.detach().select(1, HEIGHT).amin().item() < 2.0 * REACH_M
 
     # --- parameters and wrenches ---
 
     def parameters(self) -> dict[str, Tensor]:
         """See `Simulator.parameters`; names, units and widths: `sim.quadrotor_constants.Parameters`."""
-        parts = self._parameters.split(list(PARAMETER_WIDTHS.values()))
-        return {name: part.t() for name, part in zip(PARAMETER_WIDTHS, parts, strict=True)}
+        return dict(zip(PARAMETER_WIDTHS, self._parameters.split(list(PARAMETER_WIDTHS.values()), dim=1), strict=True))
 
     def randomize(self, mask: Tensor, parameters: Mapping[str, Tensor]) -> None:
         """See `Simulator.randomize`. ``thrust_scale`` may have one column for all rotors. The base stays where it is if its centre of mass
@@ -281,18 +281,19 @@ class QuadrotorSimulator(Simulator):
         """
         check_mask(mask, self.num_envs)
         given, new = self._asked(parameters), self._changes(parameters)
-        self._check_parameters(self._core.acceptable(mask, new, self._parameters), mask, new)
+        self._check_parameters(self._core.acceptable(mask, new, self._parameters.t()), mask, new)
         if given != self._given:
             self._widen(given)
-        changed = self._core.randomize(mask, (self._parameters, self._state), new, self._centre_of_mass, given)
+        old = (self._parameters.t(), self._state.t())
+        changed, state = self._core.randomize(mask, old, new, self._centre_of_mass, given)
         learned = self._parameters.requires_grad or any(value.requires_grad for value in new.values())
-        self._parameters = changed[0] if learned else changed[0].detach()  # one kernel gives both, but they do not follow from the state
-        self._state = changed[1]
+        self._parameters = changed.t() if learned else changed.detach().t()  # one kernel gives both, but they do not follow from the state
+        self._state = state.t()
 
     def _widen(self, given: Given) -> None:
         """Use more of the model from now on, with the parameters that everybody has."""
         if given.battery and not self._given.battery:
-            self._state = torch.cat((self._state, split(self._parameters).battery_charge))
+            self._state = torch.cat((self._state.t(), split(self._parameters.t()).battery_charge)).t()
         self._given = given
 
     def begin(self, mask: Tensor, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> None:
@@ -307,7 +308,7 @@ class QuadrotorSimulator(Simulator):
         if given != self._given:
             self._widen(given)
         new, changes = self._rows(state, parameters)
-        old = Episode(self._fit, self._parameters.t(), self._state.t(), self._history, self._last_velocity.t())
+        old = Episode(self._fit, self._parameters, self._state, self._history.latest, self._last_velocity)
         return old, Beginning(new, changes, self._safe.t(), given)
 
     def _new(self, state: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> tuple[State, dict[str, Tensor]]:
@@ -322,12 +323,12 @@ class QuadrotorSimulator(Simulator):
 
     def began(self, mask: Tensor, new: Episode, given: Beginning) -> None:
         """See `Simulator.began`. What is refused leaves the environments in which it is wrong as they were."""
-        self._parameters, self._state, self._last_velocity = new.parameters.t(), new.state.t(), new.last_velocity.t()
-        self._history, self._fit = new.history, new.fit
+        self._fit, self._parameters, self._state, history, self._last_velocity = new
+        self._history.take(history)
         if self.device.type == "cpu" and not self._fit.all():
             self._fit = torch.ones_like(self._fit)
             start, changes = State(*_each_turned(given.state[:6])), {name: value.t() for name, value in given.parameters.items()}
-            self._check_parameters(self._core.acceptable(mask, changes, self._parameters), mask, changes)
+            self._check_parameters(self._core.acceptable(mask, changes, self._parameters.t()), mask, changes)
             self._check_start(self._core.sound(mask, start), mask, start)
 
     def _asked(self, parameters: Mapping[str, Tensor]) -> Given:
@@ -346,7 +347,7 @@ class QuadrotorSimulator(Simulator):
 
     def _physical(self, mask: Tensor, new: dict[str, Tensor]) -> Tensor:
         """Which parameters are within their bounds, or not asked for, bool ``[width, n]``."""
-        return self._core.physical(with_new(self._parameters, new)) | ~mask
+        return self._core.physical(with_new(self._parameters.t(), new)) | ~mask
 
     @staticmethod
     def _columns(name: str, value: Tensor) -> int:
@@ -355,22 +356,22 @@ class QuadrotorSimulator(Simulator):
 
     def apply_wrench(self, force_in_world: Tensor, torque_in_base: Tensor) -> None:
         """See `Simulator.apply_wrench`; both act at the centre of mass."""
-        self._force = self._feature_major(force_in_world, 3, "force_in_world")
-        self._torque = self._feature_major(torque_in_base, 3, "torque_in_base")
+        self._force = self._feature_major(force_in_world, 3, "force_in_world").t()
+        self._torque = self._feature_major(torque_in_base, 3, "torque_in_base").t()
 
     def push(self, velocity_change_in_world: Tensor) -> None:
         """See `Simulator.push`."""
         change = self._feature_major(velocity_change_in_world, 3, "velocity_change_in_world")
-        s = dynamics.unpack(self._state)
-        self._state = dynamics.pack(s._replace(velocity=s.velocity + change))
+        s = dynamics.unpack(self._state.t())
+        self._state = dynamics.pack(s._replace(velocity=s.velocity + change)).t()
 
     # --- saving and checks ---
 
     def state_dict(self) -> dict[str, Any]:
         """See `Simulator.state_dict`."""
         values = {name: getattr(self, f"_{name}") for name in SAVED}
-        saved = {name: None if value is None else value.detach().clone() for name, value in values.items()}
-        return saved | {"history": torch.stack(_each_turned(self._history)).detach(), "given": list(self._given)}
+        saved = {name: None if value is None else value.t().detach().clone() for name, value in values.items()}
+        return saved | {"history": self._history.each().detach().clone(), "given": list(self._given)}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """See `Simulator.load_state_dict`; raises `TetherError` when an engine of another size or control period saved it."""
@@ -380,18 +381,23 @@ class QuadrotorSimulator(Simulator):
         checks.check_battery(given, self.robot)
         for name in SAVED:
             value = state[name]
-            setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True))
-        self._history = _each_turned(state["history"].to(self.device, self.dtype, copy=True).unbind())
+            setattr(self, f"_{name}", None if value is None else value.to(self.device, self.dtype, copy=True).t())
+        self._history = History(state["history"].to(self.device, self.dtype, copy=True))
         self._given = given
 
     def _is_mine(self, state: Mapping[str, Any]) -> bool:
-        same = all(name in state and state[name].shape == getattr(self, f"_{name}").shape for name in SAVED[1:3])
-        same = same and "history" in state and state["history"].shape == (len(self._history), *self._history[0].t().shape)
+        same = all(name in state and state[name].shape == getattr(self, f"_{name}").t().shape for name in SAVED[1:3])
+        same = same and "history" in state and state["history"].shape == self._history.each().shape
         return same and set(state) == {*SAVED, "history", "given"} and state["state"].shape[1:] == (self.num_envs,)
 
     def _feature_major(self, value: Tensor, width: int, name: str) -> Tensor:
         check_shape(value, (self.num_envs, width), name)
         return value.to(self.device, self.dtype).t()
+
+
+def surroundings(parameters: Tensor, force: Tensor | None, torque: Tensor | None, given: Given) -> Surroundings:
+    """Of rows of environments."""
+    return Surroundings(parameters.t(), _turned(force), _turned(torque), given)
 
 
 def _turned(value: Tensor | None) -> Tensor | None:

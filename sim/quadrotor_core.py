@@ -31,7 +31,7 @@ class Episode(NamedTuple):
     fit: Tensor
     parameters: Tensor
     state: Tensor
-    history: tuple[Tensor, ...]
+    history: Tensor
     last_velocity: Tensor
 
 
@@ -166,13 +166,13 @@ class QuadrotorCore:
         return self.finite(new).all(0) | ~mask
 
     def _place(
-        self, old: tuple[Tensor, tuple[Tensor, ...], Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
-    ) -> tuple[Tensor, tuple[Tensor, ...], Tensor]:
+        self, old: tuple[Tensor, Tensor, Tensor], new: State, safe: Tensor, centre_of_mass: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """State, history of commands and last velocity at an episode's start; ``new`` is about the base, ``safe`` the command ``[4, 1]``
         that was given before it.
         """
         start = self.about_centre_of_mass(new._replace(orientation=dynamics.normalised(new.orientation)), centre_of_mass, 1.0)
-        return dynamics.pack(start), tuple([safe] * len(old[1])), start.velocity
+        return dynamics.pack(start), torch.cat([safe] * (len(old[1]) // len(safe))), start.velocity
 
     def begun(self, old: Episode, new: State, parameters: dict[str, Tensor], safe: Tensor, given: Given) -> Episode:
         """What `_randomize` and `_place` do, one after the other, but nothing where it `refuses` to; pure.
@@ -184,9 +184,9 @@ class QuadrotorCore:
         fit, p = self.finite(start).all(0) & self.physical(changed).all(0), split(changed)
         if given.battery:
             start = start._replace(charge=p.battery_charge)
-        history = tuple([command.t() for command in old.history])
-        state, history, velocity = self._place((old.state.t(), history, old.last_velocity.t()), start, safe.t(), centre_of_mass(p, given))
-        begun = Episode(fit, changed.t(), state.t(), tuple([command.t() for command in history]), velocity.t())
+        before = (old.state.t(), old.history.t(), old.last_velocity.t())
+        state, history, velocity = self._place(before, start, safe.t(), centre_of_mass(p, given))
+        begun = Episode(fit, changed.t(), state.t(), history.t(), velocity.t())
         return choose(fit, begun, old)._replace(fit=fit) if self.refuses else begun
 
     def about_centre_of_mass(self, s: State, centre_of_mass: Tensor | None, sign: float) -> State:

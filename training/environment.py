@@ -146,6 +146,7 @@ class Environment:
         self.gust = torch.zeros(self.num_envs, 3, device=self.device)
         self.burst = torch.zeros_like(self.gust)
         self._state: dict[str, Tensor] | None = None
+        self._known: tuple[Start, bool, Start] | None = None  # what `_began_with` was made of, and what of it
         self._rehearse()
 
     @torch.no_grad()
@@ -199,18 +200,21 @@ class Environment:
     def reset(self, mask: Tensor | None = None) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Begin new episodes where ``mask`` ``[num_envs]`` is set (all by default); returns everyone's sensors and command."""
         mask = self.everyone if mask is None else mask
-        if self.starts.renew(mask):
-            self._reset(mask)
+        chosen = self.starts.renew(mask)
+        if len(chosen):
+            self._reset(mask, chosen)
         return self.sensors, self.command
 
-    def _reset(self, mask: Tensor) -> None:
+    def _reset(self, mask: Tensor, chosen: Tensor) -> None:
+        """Begin anew where ``mask`` is set, in the environments ``chosen``."""
         start, late = self.episode, bool(self.sensor_model.max_delay)
         if late:
             self.simulator.begin(mask, start.state, start.parameters)
         else:
             body, given = self.simulator.beginning(mask, start.state, start.parameters)
         columns = self._errors(mask)
-        self.age, self.skipped, self.began = self.age.masked_fill(mask, 0), self.skipped.masked_fill(mask, 0), self.began | mask
+        self.age, self.skipped = self.age.index_fill(0, chosen, 0), self.skipped.index_fill(0, chosen, 0)
+        self.began = mask if self.began is self.nobody else self.began | mask
         self._disturb(mask)
         self._state = None
         old = (self.sensor_model.levels, self.sensors, {} if self.still else self.asked)
@@ -302,10 +306,11 @@ class Environment:
 
     def _began_with(self) -> Start:
         """What a step needs to know of how its episode began."""
-        start = self.episode
-        reference = None if self.still else start.reference
-        told = Start({}, {}, start.command, {}, reference=reference, world=start.world)
-        return told._replace(sensor_drift=start.sensor_drift, sensor_freeze=start.sensor_freeze)
+        start, still = self.episode, self.still
+        if self._known is None or self._known[0] is not start or self._known[1] != still:
+            told = Start({}, {}, start.command, {}, reference=None if still else start.reference, world=start.world)
+            self._known = start, still, told._replace(sensor_drift=start.sensor_drift, sensor_freeze=start.sensor_freeze)
+        return self._known[2]
 
     def _flown(self, pending: Any, *told: Any) -> tuple[Any, Judged]:
         """What a step leaves to the simulator, and what it is worth; pure."""

@@ -99,8 +99,8 @@ class Starts:
         for stack, each in zip(self.stacks, as_seeds(seed), strict=True):
             stack.restart(each)
 
-    def renew(self, mask: Tensor) -> int:
-        """Take a new start where ``mask`` ``[num_envs]`` is set; returns how many."""
+    def renew(self, mask: Tensor) -> Tensor:
+        """Take a new start where ``mask`` ``[num_envs]`` is set; returns the indices of these environments, int64 ``[any]``."""
         chosen = mask.nonzero().flatten()
         count = len(chosen)
         if count:
@@ -109,7 +109,7 @@ class Starts:
                 self._place(self.values.index_copy(1, chosen, taken))
             else:
                 self.values.index_copy_(1, chosen, taken)
-        return count
+        return chosen
 
     def _take(self, mask: Tensor, count: int) -> Tensor:
         """So many starts ``[count, numbers]``, each from the stack of its seed."""

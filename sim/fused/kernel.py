@@ -63,13 +63,16 @@ class Kernel:
         return Arguments(len(self.body.rows), len(self.places))
 
     def forward(self, arguments: Arguments, count: int) -> dict[torch.dtype, Tensor]:
-        """Buffers with all outputs of a type one after the other; rows are `spacing` apart. The arguments are for so many environments."""
+        """All outputs of a type side by side ``[count, any]``, columns `spacing` apart. The arguments are for so many environments."""
         apart = spacing(count)
-        buffers = {dtype: torch.empty(rows * apart, dtype=dtype, device=self.device) for dtype, rows in self.totals.items()}
+        buffers = {dtype: self._buffer(count, rows, dtype) for dtype, rows in self.totals.items()}
         begins = {dtype: (buffer.data_ptr(), apart * buffer.itemsize) for dtype, buffer in buffers.items()}
         arguments.give([begins[dtype][0] + offset * begins[dtype][1] for dtype, offset in self.places], apart)
         self._forward()(arguments, count, False)
         return buffers
+
+    def _buffer(self, count: int, rows: int, dtype: torch.dtype) -> Tensor:
+        return torch.empty_strided((count, rows), (1, spacing(count)), dtype=dtype, device=self.device)
 
     def update(self, arguments: Arguments, count: int) -> None:
         """Write outputs over the inputs after the first, a mask, in blocks in which it is set anywhere."""
@@ -77,11 +80,11 @@ class Kernel:
         self._forward()(arguments, count, True)
 
     def backward(self, inputs: Sequence[Rows], gradients: Sequence[Rows], wanted: tuple[int, ...], count: int) -> Tensor:
-        """A buffer with the gradients of the inputs ``wanted`` one after the other, from those of all outputs."""
+        """The gradients of the inputs ``wanted`` side by side ``[count, any]``, from those of all outputs."""
         self.prepare(wanted)
         ends = [0, *itertools.accumulate(self.body.rows[tensor] for tensor in wanted)]
         apart = spacing(count)
-        buffer = torch.empty(ends[-1] * apart, dtype=self.dtype, device=self.device)
+        buffer = self._buffer(count, ends[-1], self.dtype)
         arguments = Arguments(len(inputs) + len(gradients), len(wanted))
         for k, rows in enumerate([*inputs, *gradients]):
             arguments.take(k, rows)
@@ -103,7 +106,7 @@ class Arguments:
 
     def __init__(self, inputs: int, outputs: int) -> None:
         self.outputs, self._strides = inputs, inputs + outputs
-        self.memory = (ctypes.c_long * (2 * self._strides + 3))()
+        self.memory: Any = (ctypes.c_long * (2 * self._strides + 3))()
 
     def take(self, k: int, rows: Rows) -> None:
         """Read input ``k`` from there."""
@@ -113,8 +116,7 @@ class Arguments:
     def give(self, addresses: list[int], apart: int) -> None:
         """Write outputs there, all in rows so many elements apart."""
         strides, end = self._strides, 2 * self._strides
-        self.memory[self.outputs : strides] = addresses
-        self.memory[strides + self.outputs : end] = [apart] * len(addresses)
+        self.memory[self.outputs : strides], self.memory[strides + self.outputs : end] = addresses, [apart] * len(addresses)
 
     def overwrite(self, k: int) -> None:
         """Write all outputs over the inputs from ``k`` on."""

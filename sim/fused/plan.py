@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sim.fused.graph import Graph, Untraceable
-from sim.fused.kernel import Kernel, Rows, spacing
+from sim.fused.kernel import Kernel, Rows
 from sim.fused.source import Body
 from sim.fused.structure import flatten, maker, taker, unflatten
 from sim.fused.traced import Traced, recorder
@@ -49,7 +49,8 @@ class Plan:
         rows = tuple(int(np.prod(shape)) for shape in shapes)
         self.kernel = Kernel(Body(graph, rows, tuple(kinds), self.shared, nodes), dtype, self.device)
         self.outputs = list(zip(self.shapes, [own for own, _ in self.kernel.places], strict=True))
-        self._by_type = {dtype: [shape for shape, own in self.outputs if own == dtype] for dtype in self.kernel.totals}
+        by_type = {dtype: [shape for shape, own in self.outputs if own == dtype] for dtype in self.kernel.totals}
+        self._divisions = {dtype: Division(shapes, result_axis) for dtype, shapes in by_type.items()}
         self._zeros = torch.zeros(0, dtype=dtype, device=self.device)
 
     def _one(self, tensor: Tensor) -> list[int]:
@@ -90,7 +91,7 @@ class Plan:
         return True
 
     def fits(self, tensors: list[Tensor], apart: list[int | None]) -> bool:
-        """Whether results can be written over the ``tensors`` after the first, whose rows are so far ``apart``, None where they are copied."""
+        """Whether results can be written over the ``tensors`` after the first; their rows are so far ``apart``, None where copied."""
         size = len(self.shapes)
         written = slice(1, 1 + size)
         enough = len(tensors) > size and not any(self.shared[: 1 + size]) and tensors[0].is_contiguous()
@@ -99,7 +100,7 @@ class Plan:
     def forward(self, call: Call) -> list[Tensor]:
         """Outputs in the function's shapes."""
         buffers = self.kernel.forward(call.arguments, call.count)
-        parts = {dtype: iter(views(buffer, self._by_type[dtype], call.count, self.result_axis)) for dtype, buffer in buffers.items()}
+        parts = {dtype: iter(self._divisions[dtype].parts(buffer)) for dtype, buffer in buffers.items()}
         return [next(parts[dtype]) for _, dtype in self.outputs]
 
     def silence(self, count: int) -> Rows:
@@ -224,17 +225,30 @@ class Call:
         return [self._copy(k, tensor) if apart is None else (tensor, apart) for k, (tensor, apart) in enumerate(pairs)]
 
 
-def views(buffer: Tensor, shapes: Sequence[Sequence[int]], count: int, axis: int) -> list[Tensor]:
-    """Tensors of ``shapes`` with the environments along ``axis``, one after the other in ``buffer``."""
-    apart, sizes = spacing(count), [math.prod(shape) for shape in shapes]
-    if axis == 0:
-        parts = buffer.as_strided((count, sum(sizes)), (1, apart)).split_with_sizes(sizes, 1)
-        return [
-            part if len(shape) == 1 else part.unflatten(1, shape) if shape else part.select(1, 0)
-            for part, shape in zip(parts, shapes, strict=True)
-        ]
-    parts = buffer.as_strided((sum(sizes), count), (apart, 1)).split_with_sizes(sizes)
-    return [part if len(shape) == 1 else part.unflatten(0, shape) if shape else part[0] for part, shape in zip(parts, shapes, strict=True)]
+class Division:
+    """How tensors of ``shapes``, environments along ``axis``, lie side by side in a buffer ``[environments, any]``."""
+
+    def __init__(self, shapes: Sequence[Sequence[int]], axis: int) -> None:
+        self.axis = axis
+        self._groups: list[Sequence[int] | None] = []  # the shape of a part; None for scalars next to each other, which are one part
+        self._sizes: list[int] = []
+        for scalars, group in itertools.groupby(shapes, operator.not_):
+            found = list(group)
+            self._groups += [None] if scalars else found
+            self._sizes += [len(found)] if scalars else [math.prod(shape) for shape in found]
+
+    def parts(self, buffer: Tensor) -> list[Tensor]:
+        """The tensors, by as few operations as possible: each costs as much as a small kernel."""
+        dim = 1 if self.axis == 0 else 0
+        whole = buffer if dim else buffer.t()
+        parts = whole.split_with_sizes(self._sizes, dim) if len(self._sizes) > 1 else (whole,)
+        found: list[Tensor] = []
+        for part, shape in zip(parts, self._groups, strict=True):
+            if shape is None:
+                found.extend(part.unbind(dim))
+            else:
+                found.append(part if len(shape) == 1 else part.unflatten(dim, shape))
+        return found
 
 
 class _Differentiable(torch.autograd.Function):
@@ -262,7 +276,7 @@ class _Differentiable(torch.autograd.Function):
         seeds = [plan.silence(count) if gradient is None else plan.rows(gradient, count, plan.result_axis) for gradient in gradients]
         buffer = plan.kernel.backward(inputs, seeds, ctx.wanted, count)
         shapes = [shape[1:] if axis == 0 else shape[:-1] for shape in (ctx.shapes[k] for k in ctx.wanted)]
-        found = dict(zip(ctx.wanted, views(buffer, shapes, count, axis), strict=True))
+        found = dict(zip(ctx.wanted, Division(shapes, axis).parts(buffer), strict=True))
         for k in ctx.wanted:  # environments that shared one row
             if ctx.shapes[k][axis] != count:
                 found[k] = found[k].sum(axis, keepdim=True)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sim.fused.structure import flatten
+from sim.fused.structure import flatten, taker
 
 
 class Remembered:
@@ -24,16 +25,15 @@ class Remembered:
 
     def __init__(self, function: Callable[..., Any], dtype: torch.dtype, device: torch.device) -> None:
         self.function, self.dtype, self.device = function, dtype, device
-        self._known: tuple[Any, list[Any], Any] | None = None
+        self._known: tuple[Callable[[Any], list[Any] | None], list[Any], Any] | None = None
 
     def __call__(self, *args: Any) -> Any:
-        leaves: list[Any] = []
-        structure = flatten(args, leaves)
         known = self._known
-        if known is not None and known[0] == structure and all(new is old for new, old in zip(leaves, known[1], strict=True)):
+        if known is not None and (given := known[0](args)) is not None and all(map(operator.is_, given, known[1])):
             return known[2]
-        result = self.function(*args)
-        self._known = (structure, leaves, result) if all(map(self._lasts, leaves)) else None
+        leaves: list[Any] = []
+        structure, result = flatten(args, leaves), self.function(*args)
+        self._known = (taker(structure), leaves, result) if all(map(self._lasts, leaves)) else None
         return result
 
     def _lasts(self, leaf: Any) -> bool:

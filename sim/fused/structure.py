@@ -92,7 +92,7 @@ def maker(structure: Any) -> Callable[[Sequence[Any]], Any]:
 
 def _compiled(lines: list[str], names: dict[str, Any]) -> Any:
     """A function of ``v`` with this body."""
-    exec("\n".join(["def function(v):", *lines]), names)  # noqa: S102  (of our own making, as dataclasses are)
+    exec("\n".join(["def function(v):", *lines]), names)  # of our own making, as dataclasses are
     return names["function"]
 
 

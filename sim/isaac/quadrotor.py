@@ -18,7 +18,7 @@ from sim.battery import supplied
 from sim.fused.fuse import Fused
 from sim.isaac.process import ISAAC_LAB, Kind, Worker
 from sim.isaac.workers import protocol
-from sim.quadrotor import Beginning, QuadrotorSimulator
+from sim.quadrotor import VELOCITY, Beginning, QuadrotorSimulator, surroundings
 from sim.quadrotor_core import Episode, Surroundings, split
 from sim.quadrotor_dynamics import State
 from sim.simulator import Simulator
@@ -107,7 +107,7 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
 
     def _place(self, do: str, mask: Tensor) -> None:
         """Have the bodies in ``mask`` where `_state` says, about the base."""
-        base = self._core.about_centre_of_mass(dynamics.unpack(self._state), self._centre_of_mass, -1.0)
+        base = self._core.about_centre_of_mass(dynamics.unpack(self._state.t()), self._centre_of_mass, -1.0)
         self._arrays["qpos"].copy_(torch.cat((base.position, base.orientation)).t())
         self._arrays["qvel"].copy_(torch.cat((base.velocity, base.rate)).t())
         self._arrays["mask"].copy_(mask)
@@ -116,7 +116,7 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
     def _write(self, mask: Tensor, names: list[str]) -> None:
         if not names:
             return
-        parameters = split(self._parameters)
+        parameters = split(self._parameters.t())
         for name in BODY:
             value: Tensor = getattr(parameters, name).t()
             self._arrays[name].copy_(torch.diag_embed(value).flatten(1) if name == "inertia" else value)
@@ -128,15 +128,15 @@ class IsaacQuadrotorSimulator(QuadrotorSimulator):
     def step(self, actuation: Tensor) -> None:
         """See `Simulator.step`."""
         self._check_finite(actuation)
-        self._last_velocity = dynamics.unpack(self._state).velocity
-        self._history = (self._clipped(actuation.to(self.device, self.dtype)).t(), *self._history[:-1])
-        commands = tuple([command.t() for command in self._history])
-        near = self._near_ground()
+        self._last_velocity = self._state[:, VELOCITY]
+        self._history.push(self._clipped(actuation.to(self.device, self.dtype)).t())
+        commands = self._history.each().unbind()
+        around, near = surroundings(self._parameters, self._force, self._torque, self._given), self._near_ground()
         for takeover in self._core.takeover.unbind(0):
-            wrench, *rotors = self._forces(self._state, takeover, commands, self._surroundings(), near)
+            wrench, *rotors = self._forces(self._state.t(), takeover, commands, around, near)
             self._arrays["applied"].copy_(wrench.t().nan_to_num(0.0).clamp(-STRONGEST, STRONGEST))  # a lost body may ask for anything
             self.worker.ask("step")
-            self._state = self._seen(*rotors)
+            self._state = self._seen(*rotors).t()
 
     pending, advanced, keep = Simulator.pending, Simulator.advanced, Simulator.keep
 

@@ -22,14 +22,14 @@ def indices(starts: Starts) -> list[int]:
 @torch.no_grad()
 def test_each_start_is_used_once_and_only_where_the_mask_is_set() -> None:
     starts = Starts(counted, 4, seed=0)
-    assert starts.renew(torch.ones(4, dtype=torch.bool)) == 4
+    assert len(starts.renew(torch.ones(4, dtype=torch.bool))) == 4
     assert indices(starts) == [0, 1, 2, 3]
-    assert starts.renew(torch.tensor([False, True, False, True])) == 2
+    assert len(starts.renew(torch.tensor([False, True, False, True]))) == 2
     assert indices(starts) == [0, 4, 2, 5]
     assert starts.current.command["goal"].shape == (4, 1, 2)
     assert starts.current.command["goal"][1].flatten().tolist() == [4.0, 4.5]
     assert starts.current.gust_m_s is None
-    assert starts.renew(torch.zeros(4, dtype=torch.bool)) == 0
+    assert len(starts.renew(torch.zeros(4, dtype=torch.bool))) == 0
 
 
 @torch.no_grad()

@@ -125,8 +125,8 @@ class ContestedEnvironment(Environment):
         action, where = player.act(self.seen()), (self.playing.unsqueeze(1), self.columns)
         self.delta = self.delta.index_put(where, MOTIONS[self.adversary.name](self.adversary, self.delta[where], action))
 
-    def _reset(self, mask: Tensor) -> None:
-        super()._reset(mask)
+    def _reset(self, mask: Tensor, chosen: Tensor) -> None:
+        super()._reset(mask, chosen)
         self.over = self.over & ~mask
         self.delta = torch.where(mask.unsqueeze(1), self._first(), self.delta)
         self._impose(self.box.values(self.delta))

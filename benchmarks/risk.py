@@ -1,10 +1,10 @@
 """What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--task …] [--variants …] [--seeds N] [--read]``.
 
-Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Dash (`tasks/go2_dash.py`): how fast to run when loads and
-pushes are rarely heavy. Every variant of a task from the same seeds, with the same settings and budget, side by side in one process where
-the actor allows it (`training.batched`), else one after the other; then flown on every suite in episodes that no training sees, the same
-for all; the variant that takes a level, at each of `LEVELS`. One JSON file a variant, written after every group of seeds; seeds that it has
-are not measured again unless ``--again``.
+Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Ledge (`tasks/go2_ledge.py`): how close to an edge to
+walk when pushes are rarely hard. Every variant of a task from the same seeds, with the same settings and budget, side by side in one
+process where the actor allows it (`training.batched`), else one after the other, and what trainings have in common once
+(`benchmarks.stems`); then flown on every suite in episodes that no training sees, the same for all; the variant that takes a level, at each
+of `LEVELS`. One JSON file a variant, written after every group of seeds; seeds that it has are not measured again unless ``--again``.
 
 Severities of the suites were chosen on seeds from 100 on, for a neutral variant that succeeds in 40 to 70 % of ``unseen``.
 """
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from benchmarks import seeded
+from benchmarks.stems import DIRECTORY, Stem
 from benchmarks.training_report import interquartile_interval, interquartile_mean
 from cli.config import override
 from cli.main import write_json
@@ -71,15 +72,14 @@ TASKS = {
         "",
         ("height_m",),
     ),
-    "go2_dash": Comparison(
+    "go2_ledge": Comparison(
         "ppo",
         {
-            "neutral": {},
+            "neutral": {"neutral_for": 300},
             "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
-            "CVaR, distorted": {"measure": "cvar", "level": 0.25, "neutral_for": 300, "advantage": "distorted"},
         },
-        "go2_dash",
-        ("forward_m_s",),
+        "go2_ledge",
+        ("edge_m",),
     ),
 }
 LEVELS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -136,9 +136,11 @@ def measure(variant: str, options: argparse.Namespace, seeds: list[int]) -> dict
     """Train ``seeds`` side by side, and fly what they learned."""
     config = configuration(variant, options)
     load, batch, begin = os.getloadavg()[0], Batch(config, seeds), time.perf_counter()
-    covered = []
+    stem, covered = Stem(config, seeds, options.stems), []
+    stem.load(batch)
     while batch.iteration < config.iterations:
         metrics = batch.iterate()
+        stem.save(batch)
         covered.append(metrics["coverage_error"] or 0.0)
         if batch.iteration % 20 == 0:
             print(f"{variant}: {batch.iteration} of {config.iterations} iterations, return {metrics['return']}", flush=True)
@@ -212,6 +214,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser("python -m benchmarks.risk", description="What an attitude to risk buys, and what it costs.")
     made.add_argument("--task", default="skim", choices=TASKS, help="default: skim")
     made.add_argument("--variants", nargs="+", choices=names, metavar="NAME", help="default: all of the task's")
+    made.add_argument("--stems", type=Path, default=DIRECTORY, metavar="DIR", help=f"where beginnings are kept (default {DIRECTORY})")
     seeded.arguments(made, RESULTS, episodes=200, of="of every suite, a seed")
     return made
 
@@ -234,13 +237,15 @@ def main() -> None:
 
 def complete(variant: str, options: argparse.Namespace, file: Path) -> None:
     """Measure the seeds that ``file`` lacks, all of them for ``--again``."""
-    found = json.loads(file.read_text()) if file.exists() and not options.again else None
+    fresh = options.again
+    found = json.loads(file.read_text()) if file.exists() and not fresh else None
     wanted = range(options.first_seed, options.first_seed + options.seeds)
     missing = [seed for seed in wanted if found is None or seed not in found["seeds"]]
     for group in groups(configuration(variant, options), missing):
         part = measure(variant, options, group)
-        found = together(found, part) if found else part
-        write_json(file, found)
+        found = json.loads(file.read_text()) if file.exists() and not fresh else None  # another process may have measured other seeds
+        write_json(file, together(found, part) if found else part)
+        fresh = False
 
 
 if __name__ == "__main__":

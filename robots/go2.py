@@ -11,6 +11,7 @@ front left, rear right, rear left, each hip (about x), thigh, calf (about y). Ma
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 from robots.description import MODELS, Joint, JointActuator, LeggedRobot, Limits
@@ -103,4 +104,11 @@ go2 = LeggedRobot(
         "thigh": tuple(f"{leg}_thigh" for leg in LEGS),
         "calf": tuple(f"{leg}_calf" for leg in LEGS),
     },
+)
+
+# The same with something that tells where it is: legged odometry, or a tracker.
+go2_scout = dataclasses.replace(
+    go2,
+    name="go2_scout",
+    sensors=(*SENSORS, Sensor("position_base_in_world", ("x", "y", "z"), "m", "world", (-1e3,) * 3, (1e3,) * 3, source="odometry")),
 )

@@ -102,7 +102,7 @@ class Go2Velocity(Task):
     rate_hz = 50.0
     episode_s = 10.0
     clock = "joint_state"
-    sensors = (ORIENTATION, RATES, JOINTS, SPEEDS)
+    sensors: tuple[str, ...] = (ORIENTATION, RATES, JOINTS, SPEEDS)
     commands = COMMANDS
     suites: ClassVar = {suite.name: suite for suite in (NOMINAL, FULL, UNSEEN, IDLE)}
     training_suite = TRAINING

@@ -10,6 +10,8 @@ import torch
 
 from benchmarks import risk
 
+SMALL = ("num_envs=8", "ppo.horizon=4", "ppo.minibatches=1", "ppo.epochs=1")
+
 
 def asked(*arguments: str) -> argparse.Namespace:
     return risk.parser().parse_intermixed_args(arguments)
@@ -47,7 +49,7 @@ def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch
     measured: list[list[int]] = []
     monkeypatch.setattr(risk, "measure", lambda variant, options, seeds: measured.append(seeds) or {"seeds": seeds})
     for seeds, again in (("2", False), ("4", False), ("4", False), ("3", True)):
-        options = asked("--task", "go2_dash", "--seeds", seeds, *(["--again"] if again else []))
+        options = asked("--task", "go2_ledge", "--seeds", seeds, *(["--again"] if again else []))
         risk.complete("neutral", options, tmp_path / "neutral.json")
     assert measured == [[0], [1], [2], [3], [0], [1], [2]], "a symmetric actor is trained alone"
     measured.clear()
@@ -56,12 +58,30 @@ def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch
 
 
 def test_a_walk_is_trained_and_flown() -> None:
-    small = ("iterations=1", "num_envs=8", "ppo.horizon=4", "ppo.minibatches=1", "ppo.epochs=1")
-    found = risk.measure("CVaR", asked("--task", "go2_dash", "--episodes", "2", *small), [3])
-    assert found["command"].startswith("tether train go2_dash --seed 0 ")
+    found = risk.measure("CVaR", asked("--task", "go2_ledge", "--episodes", "2", *SMALL, "iterations=1"), [3])
+    assert found["command"].startswith("tether train go2_ledge --seed 0 ")
     assert list(found["suites"]) == ["nominal", "full", "load", "pushes", "unseen"]
-    assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "forward_m_s"}
+    assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "edge_m"}
     assert "CVaR: 1 seeds, 2 episodes each" in risk.report([found])
+
+
+def test_a_branch_ends_where_the_whole_training_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    risks = {"neutral": {"neutral_for": 2}, "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 2}}
+    monkeypatch.setitem(risk.TASKS, "go2_ledge", risk.TASKS["go2_ledge"]._replace(variants=risks))
+    monkeypatch.setattr(risk, "fly", lambda law, *_: {"weights": [sum(each.double().sum().item() for each in law.parameters())]})
+    options = asked("--task", "go2_ledge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=4")
+    whole = risk.measure("CVaR", options, [3])
+    (stem,) = tmp_path.iterdir()
+    written = stem.stat().st_mtime_ns
+    assert risk.measure("CVaR", options, [3])["suites"] == whole["suites"]
+    assert risk.measure("neutral", options, [3])["suites"] != whole["suites"]
+    assert stem.stat().st_mtime_ns == written, "the others branched off"
+    risk.measure(
+        "neutral",
+        asked("--task", "go2_ledge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=2", "ppo.discount=0.9"),
+        [3],
+    )
+    assert len(list(tmp_path.iterdir())) == 2, "another training has another beginning"
 
 
 def test_a_variant_by_level_is_trained_flown_at_every_level_and_reported() -> None:

@@ -102,7 +102,7 @@ class Go2Ledge(Go2Velocity):
             **Go2Velocity.presets["ppo"],
             "threads": 1,
             "check_every": 0,
-            "iterations": 500,
+            "iterations": 450,
             "ppo": {**Go2Velocity.presets["ppo"]["ppo"], "discount": 0.995},
             "risk": {"quantiles": 64},
         },

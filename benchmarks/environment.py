@@ -1,7 +1,8 @@
 """How many control steps a second a whole environment takes: simulator, sensors with noise, reward, end, reset and observation.
 
-No policy runs; ten random actions take turns. Episodes are drawn from the suite `full`, with everything it randomises, and begin at random
-ages, so that some end and begin anew at nearly every step, as they do in training.
+No policy runs, and nothing is differentiated (torch's inference mode); ten random actions take turns. Episodes are drawn from the suite
+`full`, with everything it randomises, and begin at random ages, so that some end and begin anew at nearly every step, as they do in
+training.
 """
 
 from __future__ import annotations
@@ -73,7 +74,7 @@ class RandomPilot:
         self.sensors, self.command = environment.reset()
         environment.stagger(STAGGER)
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def advance(self) -> None:
         """Observe, act."""
         seen = self.perceive(self.sensors, self.command, self.ended, self.last_action, self.memory)

@@ -154,7 +154,7 @@ def task_of(policy: Policy, risk_level: float = 0.0) -> Task:
 
 
 @one_thread()
-@torch.no_grad()
+@torch.inference_mode()
 def fly(policy: Policy, environment: Environment, observer: Observer | None = None, bar: Any = None, safeguard: bool = True) -> Flights:
     """One episode in every environment, from reset to the end; ``bar`` advances by one a step."""
     task, count = environment.task, environment.num_envs

@@ -76,7 +76,8 @@ TASKS = {
         "ppo",
         {
             "neutral": {"neutral_for": 300},
-            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
+            "CVaR": {"measure": "cvar", "level": 0.25, "neutral_for": 300},
+            "CVaR 0.1": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
         },
         "go2_ledge",
         ("edge_m",),

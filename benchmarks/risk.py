@@ -238,15 +238,19 @@ def main() -> None:
 
 def complete(variant: str, options: argparse.Namespace, file: Path) -> None:
     """Measure the seeds that ``file`` lacks, all of them for ``--again``."""
-    fresh = options.again
-    found = json.loads(file.read_text()) if file.exists() and not fresh else None
+    begun = not options.again  # whether what the file has counts
+
+    def known() -> dict[str, Any] | None:
+        return json.loads(file.read_text()) if begun and file.exists() else None
+
+    found = known()
     wanted = range(options.first_seed, options.first_seed + options.seeds)
     missing = [seed for seed in wanted if found is None or seed not in found["seeds"]]
     for group in groups(configuration(variant, options), missing):
         part = measure(variant, options, group)
-        found = json.loads(file.read_text()) if file.exists() and not fresh else None  # another process may have measured other seeds
+        found = known()  # again: another process may have measured other seeds
         write_json(file, together(found, part) if found else part)
-        fresh = False
+        begun = True
 
 
 if __name__ == "__main__":

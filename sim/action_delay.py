@@ -76,13 +76,11 @@ class History:
 
     def _rewind(self) -> None:
         """Have the latest at the end of the memory."""
-        rows, num_envs = self.length * self.width, len(self.latest)
+        latest, num_envs = self.latest.t().clone(), len(self.latest)  # both places may overlap
         self._begin = SPARE * self.width
         if self._memory is None:
-            self._memory = self.latest.new_empty(self._begin + rows, spacing(num_envs))[:, :num_envs]
-            self._memory[self._begin :] = self.latest.t()
-        else:  # from its beginning, where they do not overlap
-            self._memory[self._begin :] = self.latest.t().clone() if rows > self._begin else self.latest.t()
+            self._memory = latest.new_empty(self._begin + len(latest), spacing(num_envs))[:, :num_envs]
+        self._memory[self._begin :] = latest
 
     def take(self, latest: Tensor) -> None:
         """Have these ``[num_envs, length · width]`` instead; they may be the present ones, changed in place."""

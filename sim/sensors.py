@@ -10,6 +10,7 @@ from torch import Tensor
 
 from robots.errors import TetherError, unknown
 from robots.signals import Sensor
+from sim.checks import check_mask
 from sim.fused.fuse import Update
 from sim.fused.remembered import Remembered
 from sim.quaternions import PRODUCT, quadratic
@@ -113,8 +114,7 @@ class SensorModel:
 
         model.take(where ``mask`` is set `begun(model.asked(mask, …))`, elsewhere `levels`)
         """
-        if mask.shape != (self.num_envs,) or mask.dtype != torch.bool:
-            raise TetherError(f"mask has shape {list(mask.shape)} and type {mask.dtype}; expected bool [{self.num_envs}]")
+        check_mask(mask, self.num_envs)
         rows = mask.unsqueeze(1)
         given: Columns = self._remembered(noise or {}, bias or {})
         self._silent &= not noise and not bias and not turn

@@ -50,9 +50,8 @@ from robots.description import Robot
 from robots.go2 import go2_scout
 from tasks.draw import Draw
 from tasks.go2_suites import FULL, NOMINAL, TRAINING, Range, VelocitySuite
-from tasks.go2_velocity import ACROSS, ORIENTATION, POSITION, RATES, SIDES, VELOCITY, Go2Velocity, sideways
+from tasks.go2_velocity import ACROSS, ORIENTATION, POSITION, VELOCITY, Go2Velocity, sideways
 from tasks.rotation import from_yaw_tilt, rotation_matrix
-from tasks.symmetry import Mirror, reflection
 from tasks.task import Memory, Signals, Start, Transition
 
 
@@ -94,7 +93,8 @@ class Go2Ledge(Go2Velocity):
     """
 
     name = "go2_ledge"
-    sensors = (ORIENTATION, RATES, "joint_position", "joint_velocity", POSITION)
+    sensors = (*Go2Velocity.sensors, POSITION)
+    across_names = (*ACROSS, "across", "heading")
     suites: ClassVar = {suite.name: suite for suite in (NOMINAL_LEDGE, FULL_LEDGE, LOAD, PUSHES, UNSEEN)}
     training_suite = _ledge(TRAINING, "training", rare=0.1, more_payload_kg=(0.0, 4.0))
     presets: ClassVar = {
@@ -123,10 +123,6 @@ class Go2Ledge(Go2Velocity):
         forward = rotation_matrix(sensors[ORIENTATION])[:, :2, 0]
         return torch.cat([observation, sensors[POSITION][:, 1:2] / self.half_width_m, forward], dim=1), task_memory
 
-    def mirror(self) -> Mirror:
-        """Left for right, and one edge for the other."""
-        return Mirror(*[reflection(names, SIDES, _changes_sign) for names in (self.observation_names, self.action_names)])
-
     # --- what it is worth ---
 
     def worths(self, transition: Transition) -> dict[str, Tensor]:
@@ -138,11 +134,6 @@ class Go2Ledge(Go2Velocity):
             "view": self.best_view * (self.across(state) / self.best_m).clamp(max=1.0) * torch.exp(-lacks / 0.1),
             "straight": 0.5 * torch.exp(-heading.square() / 0.04),
         }
-
-    def rewards(self, transition: Transition) -> dict[str, Tensor]:
-        """See the module's docstring."""
-        terms = super().rewards(transition)
-        return terms | {"fall": self.fall * terms["fall"]}
 
     def across(self, state: Signals) -> Tensor:
         """Distance of the base from the middle [m]."""
@@ -195,7 +186,3 @@ class Go2Ledge(Go2Velocity):
         """The walk's, with a load that differs from robot to robot."""
         parameters = super().sample_parameters(suite, draw)
         return parameters | {"payload_mass": parameters["payload_mass"] + draw.uniform(*suite.more_payload_kg)}
-
-
-def _changes_sign(name: str) -> bool:
-    return any(part in name for part in (*ACROSS, "across", "heading"))

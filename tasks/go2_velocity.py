@@ -134,6 +134,8 @@ class Go2Velocity(Task):
         },
     }
 
+    across_names: tuple[str, ...] = ACROSS
+    fall = 1.0  # what it costs, once
     command_every_s = 5.0
     settling_s = 1.0
     success_m_s = 0.3
@@ -211,7 +213,10 @@ class Go2Velocity(Task):
 
     def mirror(self) -> Mirror:
         """Left for right."""
-        return Mirror(*[reflection(names, SIDES, _changes_sign) for names in (self.observation_names, self.action_names)])
+        return Mirror(*[reflection(names, SIDES, self._changes_sign) for names in (self.observation_names, self.action_names)])
+
+    def _changes_sign(self, name: str) -> bool:
+        return any(part in name for part in self.across_names)
 
     # --- what it is worth ---
 
@@ -221,7 +226,7 @@ class Go2Velocity(Task):
         total = torch.stack(list(terms.values()), dim=1).sum(1)
         return terms | {
             "floor": (-0.5 / self.rate_hz - total).clamp(min=0.0),
-            "fall": -1.0 * self.terminated(transition),
+            "fall": -self.fall * self.terminated(transition),
         }
 
     def worths(self, transition: Transition) -> dict[str, Tensor]:
@@ -438,7 +443,3 @@ def force_up(state: Signals) -> Tensor:
 def foot_speed(state: Signals) -> Tensor:
     """Horizontal speed of each foot [m/s], ``[num_envs, 4]``."""
     return state[MOTIONS].unflatten(1, (-1, 3))[:, :, :2].square().sum(2).sqrt()
-
-
-def _changes_sign(name: str) -> bool:
-    return any(part in name for part in ACROSS)

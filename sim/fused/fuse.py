@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import operator
 import os
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sim.fused.build import BuildError, count_time
+from sim.fused.flag import Flag
 from sim.fused.graph import Untraceable
 from sim.fused.loop import repeated
 from sim.fused.plan import Call, Plan
@@ -23,29 +23,9 @@ from sim.fused.traced import Traced, recording
 
 SWITCH = "TETHER_FUSE"  # 0 runs everything eagerly
 _warned: set[str] = set()
-_rehearsing = False
-_all_eager = False  # within what is rehearsed: it will be one kernel, in which what it calls has no own
-
-
-@contextlib.contextmanager
-def rehearsal() -> Iterator[None]:
-    """Inside, everything runs eagerly while the kernels for it are compiled side by side."""
-    global _rehearsing
-    before, _rehearsing = _rehearsing, True
-    try:
-        yield
-    finally:
-        _rehearsing = before
-
-
-@contextlib.contextmanager
-def _eager() -> Iterator[None]:
-    global _all_eager
-    before, _all_eager = _all_eager, True
-    try:
-        yield
-    finally:
-        _all_eager = before
+_rehearsing = Flag()
+_all_eager = Flag()  # within what is rehearsed: it will be one kernel, in which what it calls has no own
+rehearsal = _rehearsing.raised  # inside, everything runs eagerly while the kernels for it are compiled side by side
 
 
 class Fused:
@@ -80,9 +60,9 @@ class Fused:
         self.pads = False  # fill up to `BLOCK` environments where there are fewer, and no gradients: for one robot in real time
 
     def __call__(self, *args: Any) -> Any:
-        if self._off or _all_eager:
+        if self._off or _all_eager.up:
             return self.eager(*args)
-        if recording():
+        if recording.up:
             return self.inlined(*args)
         call = self._last
         taken = None if call is None or self.pads else call.leaves(args)
@@ -104,7 +84,7 @@ class Fused:
         if call.plan is None:
             return self.eager(*args)
         try:
-            return self._rehearsed(*args) if _rehearsing else self._run(call.plan, call, leaves, args)
+            return self._rehearsed(*args) if _rehearsing.up else self._run(call.plan, call, leaves, args)
         except BuildError as error:
             return self._refused(call.structure, leaves, args, error)
 
@@ -147,7 +127,7 @@ class Fused:
         return carry
 
     def _rehearsed(self, *args: Any) -> Any:
-        with _eager():
+        with _all_eager.raised():
             return self.eager(*args)
 
     def inlined(self, *args: Any) -> Any:

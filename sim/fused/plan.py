@@ -16,7 +16,7 @@ from sim.fused.graph import Graph, Untraceable
 from sim.fused.kernel import Kernel, Rows
 from sim.fused.source import Body
 from sim.fused.structure import flatten, maker, taker, unflatten
-from sim.fused.traced import Traced, recorder
+from sim.fused.traced import Traced, recording
 
 
 class Plan:
@@ -39,7 +39,7 @@ class Plan:
         symbols = iter([_symbols(graph, k, shape, kind, like) for k, (shape, kind) in enumerate(zip(shapes, kinds, strict=True))])
         args = unflatten(structure, iter([next(symbols) if isinstance(leaf, Tensor) else leaf for leaf in leaves]))
         results: list[Any] = []
-        with recorder():
+        with recording.raised():
             self._make = maker(flatten(function(*args), results))
         traced = [result for result in results if isinstance(result, Traced)]
         self.fixed = [None if isinstance(result, Traced) else (result,) for result in results]

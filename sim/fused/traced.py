@@ -7,7 +7,6 @@ reductions then do for symbols what torch does for numbers. `sim.fused.functions
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -16,26 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sim.fused.flag import Flag
 from sim.fused.functions import FUNCTIONS, scalar_array
 from sim.fused.graph import Graph, Node, Untraceable
 
-_recording = False
-
-
-def recording() -> bool:
-    """Whether a function is being traced."""
-    return _recording
-
-
-@contextlib.contextmanager
-def recorder() -> Iterator[None]:
-    """Inside, a function is being traced."""
-    global _recording
-    before, _recording = _recording, True
-    try:
-        yield
-    finally:
-        _recording = before
+recording = Flag()  # up while a function is being traced
 
 
 class Traced:

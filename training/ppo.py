@@ -52,6 +52,9 @@ class PPOConfig:
         target_kl: if positive, the learning rate adapts instead: divided by 1.2 where the last epoch diverged by more than 1.5 times this,
             multiplied where by less than 1/1.5 of it.
         initial_std: of the action noise.
+        final_std: if positive, the largest it may be from iteration ``calm_until`` on; from ``calm_from`` until then the bound falls to it
+            from ``initial_std``, linearly. What is flown has no noise: the less it learned with, the more alike the two.
+        calm_from, calm_until: see ``final_std``.
         critic_hidden, critic_activation: the critic network.
     """
 
@@ -70,8 +73,17 @@ class PPOConfig:
     halve_every: int = 150
     target_kl: float = 0.0
     initial_std: float = 0.4
+    final_std: float = 0.0
+    calm_from: int = 0
+    calm_until: int = 0
     critic_hidden: tuple[int, ...] = (64, 64)
     critic_activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.final_std <= self.initial_std:
+            raise ValueError(f"ppo.final_std must be within 0…{self.initial_std:g}, which is ppo.initial_std, not {self.final_std:g}")
+        if not 0 <= self.calm_from <= self.calm_until:
+            raise ValueError(f"ppo.calm_from {self.calm_from} must be at least 0, and at most ppo.calm_until {self.calm_until}")
 
 
 class Step(NamedTuple):
@@ -254,10 +266,22 @@ class PPO:
         left = 1.0 - self.iteration / self.config.entropy_iterations if self.config.entropy_iterations else 1.0
         return self.config.entropy_coefficient * max(left, 0.0)
 
+    @property
+    def largest_std(self) -> float:
+        """Bound on the deviation of the action noise in this iteration."""
+        config = self.config
+        if not config.final_std:
+            return math.inf
+        left = (config.calm_until - self.iteration) / max(config.calm_until - config.calm_from, 1)
+        return config.final_std + (config.initial_std - config.final_std) * min(max(left, 0.0), 1.0)
+
     def schedule(self) -> None:
-        """Halve the learning rate where the schedule says so."""
+        """Halve the learning rate where the schedule says so, and keep the noise within its bound."""
         if self.config.halve_every and not self.config.target_kl:
             self.learning_rate = self.config.learning_rate * 0.5 ** (self.iteration // self.config.halve_every)
+        if self.config.final_std:
+            with torch.no_grad():
+                self.log_std.clamp_(max=math.log(self.largest_std))
 
     @torch.no_grad()
     def collect(self) -> Rollout:

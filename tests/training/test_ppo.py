@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -149,6 +150,32 @@ def test_learning_rate_schedules() -> None:
     assert adaptive.learning_rate == pytest.approx(1e-3)
     adaptive.adapt(0.01)
     assert adaptive.learning_rate == pytest.approx(1e-3)
+
+
+def test_noise_falls_to_its_last_bound() -> None:
+    ppo = learner(config=dataclasses.replace(SMALL, initial_std=0.4, final_std=0.1, calm_from=1, calm_until=3, entropy_coefficient=1.0))
+    bounds, stds = [], []
+    for _ in range(5):
+        ppo.schedule()
+        bounds.append(ppo.largest_std)
+        stds.append(ppo.log_std.exp().max().item())
+        ppo.iterate()
+    assert bounds == pytest.approx([0.4, 0.4, 0.25, 0.1, 0.1])
+    assert stds == pytest.approx(bounds)  # the bonus for entropy pushes it against the bound
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"final_std": 0.5}, "0…0.4"),
+        ({"final_std": -0.1}, "final_std"),
+        ({"calm_from": 4, "calm_until": 3}, "calm_until 3"),
+        ({"calm_from": -1}, "calm_from"),
+    ],
+)
+def test_noise_that_cannot_fall_so_is_refused(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        PPOConfig(**change)
 
 
 def test_statistics_change_only_between_iterations() -> None:

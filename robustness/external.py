@@ -16,11 +16,11 @@ from tasks.task import Start, Task, Wave
 WAVE_HZ = 1.0
 
 
-def forces(weight_n: float) -> list[Disturbance]:
-    """Bursts, a constant force, one that swings and one that wanders, scaled by the robot's weight [N]."""
+def forces(weight_n: float, most_bursts: float = 0.2) -> list[Disturbance]:
+    """Bursts, a constant force, one that swings and one that wanders, scaled by the robot's weight [N]; bursts of ``most_bursts`` of it."""
     wave_n, hz = _round(0.15 * weight_n), f"frequency of the wave; of {_round(0.15 * weight_n):g} N if there is none yet"
     return [
-        _from_zero("bursts", "bursts of force with heavy tails, one a second, of at least this size", 0.2 * weight_n, bursts),
+        _from_zero("bursts", "bursts of force with heavy tails, one a second, of at least this size", most_bursts * weight_n, bursts),
         _from_zero("force", "a constant horizontal force", 0.2 * weight_n, force),
         _from_zero("wave", f"a horizontal force that swings, at {WAVE_HZ:g} Hz if not said otherwise", 0.3 * weight_n, wave),
         _from_zero(

@@ -8,7 +8,7 @@ from html import escape
 import numpy as np
 
 RED, AMBER, GREEN = np.array([233, 120, 110]), np.array([247, 214, 130]), np.array([126, 200, 150])
-LETTER = 6.2  # px, the width of one
+LETTER = 7.0  # px, what one takes at most
 
 
 def colour(share: float) -> str:

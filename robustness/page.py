@@ -45,7 +45,8 @@ def _opening(result: Mapping[str, Any], names: Sequence[str]) -> str:
     """Title, and three figures of every policy."""
     boxes = "".join(_tiles(name, one) for name, one in zip(names, result["policies"], strict=True))
     families = len(result["policies"][0]["families"])
-    words = f"{families} families of disturbances on top of {result['suite']}, each from nothing to severe."
+    counted = "One family" if families == 1 else f"{families} families"
+    words = f"{counted} of disturbances on top of {result['suite']}, each from nothing to severe."
     title = f"What {', '.join(names)} bear{'s' if len(names) == 1 else ''}"
     return f"<section><h1>{escape(title)}</h1><p class=lead>{escape(words if families else headline(result))}</p>{boxes}</section>"
 

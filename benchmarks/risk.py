@@ -1,6 +1,6 @@
 """What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--task …] [--variants …] [--seeds N] [--read]``.
 
-Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Ledge (`tasks/go2_ledge.py`): how close to an edge to
+Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Gorge (`tasks/go2_gorge.py`): how close to its edge to
 walk when pushes are rarely hard. Every variant of a task from the same seeds, with the same settings and budget, side by side in one
 process where the actor allows it (`training.batched`), else one after the other, and what trainings have in common once
 (`benchmarks.stems`); then flown on every suite in episodes that no training sees, the same for all; the variant that takes a level, at each
@@ -72,14 +72,13 @@ TASKS = {
         "",
         ("height_m",),
     ),
-    "go2_ledge": Comparison(
+    "go2_gorge": Comparison(
         "ppo",
         {
             "neutral": {"neutral_for": 300},
-            "CVaR": {"measure": "cvar", "level": 0.25, "neutral_for": 300},
-            "CVaR 0.1": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
+            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
         },
-        "go2_ledge",
+        "go2_gorge",
         ("edge_m",),
     ),
 }

@@ -49,7 +49,7 @@ def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch
     measured: list[list[int]] = []
     monkeypatch.setattr(risk, "measure", lambda variant, options, seeds: measured.append(seeds) or {"seeds": seeds})
     for seeds, again in (("2", False), ("4", False), ("4", False), ("3", True)):
-        options = asked("--task", "go2_ledge", "--seeds", seeds, *(["--again"] if again else []))
+        options = asked("--task", "go2_gorge", "--seeds", seeds, *(["--again"] if again else []))
         risk.complete("neutral", options, tmp_path / "neutral.json")
     assert measured == [[0], [1], [2], [3], [0], [1], [2]], "a symmetric actor is trained alone"
     measured.clear()
@@ -58,8 +58,8 @@ def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch
 
 
 def test_a_walk_is_trained_and_flown() -> None:
-    found = risk.measure("CVaR", asked("--task", "go2_ledge", "--episodes", "2", *SMALL, "iterations=1"), [3])
-    assert found["command"].startswith("tether train go2_ledge --seed 0 ")
+    found = risk.measure("CVaR", asked("--task", "go2_gorge", "--episodes", "2", *SMALL, "iterations=1"), [3])
+    assert found["command"].startswith("tether train go2_gorge --seed 0 ")
     assert list(found["suites"]) == ["nominal", "full", "load", "pushes", "unseen"]
     assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "edge_m"}
     assert "CVaR: 1 seeds, 2 episodes each" in risk.report([found])
@@ -67,9 +67,9 @@ def test_a_walk_is_trained_and_flown() -> None:
 
 def test_a_branch_ends_where_the_whole_training_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     risks = {"neutral": {"neutral_for": 2}, "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 2}}
-    monkeypatch.setitem(risk.TASKS, "go2_ledge", risk.TASKS["go2_ledge"]._replace(variants=risks))
+    monkeypatch.setitem(risk.TASKS, "go2_gorge", risk.TASKS["go2_gorge"]._replace(variants=risks))
     monkeypatch.setattr(risk, "fly", lambda law, *_: {"weights": [sum(each.double().sum().item() for each in law.parameters())]})
-    options = asked("--task", "go2_ledge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=4")
+    options = asked("--task", "go2_gorge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=4")
     whole = risk.measure("CVaR", options, [3])
     (stem,) = tmp_path.iterdir()
     written = stem.stat().st_mtime_ns
@@ -78,7 +78,7 @@ def test_a_branch_ends_where_the_whole_training_would(tmp_path: Path, monkeypatc
     assert stem.stat().st_mtime_ns == written, "the others branched off"
     risk.measure(
         "neutral",
-        asked("--task", "go2_ledge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=2", "ppo.discount=0.9"),
+        asked("--task", "go2_gorge", "--episodes", "2", "--stems", str(tmp_path), *SMALL, "iterations=2", "ppo.discount=0.9"),
         [3],
     )
     assert len(list(tmp_path.iterdir())) == 2, "another training has another beginning"

@@ -221,7 +221,7 @@ def fails(capsys: pytest.CaptureFixture[str], *words: str) -> str:
 
 def test_bad_input_names_the_remedy(whole: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = ("--run-dir", str(tmp_path / "new"))
-    assert "unknown task 'hoover'; choose one of: go2_ledge, go2_velocity, hover" in fails(capsys, "hoover", *run)
+    assert "unknown task 'hoover'; choose one of: go2_gorge, go2_velocity, hover" in fails(capsys, "hoover", *run)
     assert "name the task to train" in fails(capsys)
     assert "name the task to train" in fails(capsys, "seed=1")
     assert "unknown algorithm 'td3'; choose one of: bptt, ppo, sac, shac" in fails(capsys, "hover", "--algorithm", "td3")

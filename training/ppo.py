@@ -268,7 +268,7 @@ class PPO:
 
     @property
     def largest_std(self) -> float:
-        """Bound on the deviation of the action noise in this iteration."""
+        """Bound on the deviation of the action noise in this iteration; infinite for none."""
         config = self.config
         if not config.final_std:
             return math.inf
@@ -279,9 +279,8 @@ class PPO:
         """Halve the learning rate where the schedule says so, and keep the noise within its bound."""
         if self.config.halve_every and not self.config.target_kl:
             self.learning_rate = self.config.learning_rate * 0.5 ** (self.iteration // self.config.halve_every)
-        if self.config.final_std:
-            with torch.no_grad():
-                self.log_std.clamp_(max=math.log(self.largest_std))
+        with torch.no_grad():
+            self.log_std.clamp_(max=math.log(self.largest_std))
 
     @torch.no_grad()
     def collect(self) -> Rollout:

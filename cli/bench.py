@@ -49,6 +49,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="for engines and robustness: write the result with its plots to FILE")
     parser.add_argument("--episodes", type=int, metavar="N", help="at every severity (default: 50), for rrls in every cell (default: 5)")
     parser.add_argument("--fresh", type=int, metavar="N", help="episodes that judge worst cases again (default: 200; for rrls: 20)")
+    parser.add_argument(
+        "--keep",
+        type=Path,
+        metavar="FILE",
+        help="for robustness and rrls: add what is flown to FILE at once, and fly nothing again that an earlier bench put there",
+    )
     bench_robustness.arguments(parser)
     options.device(parser)
     options.seed(parser)
@@ -94,7 +100,7 @@ def _check_kind(args: argparse.Namespace) -> None:
     from robots.errors import TetherError
 
     own = args.what == "robustness"
-    if not own and (args.policy or any(getattr(args, name) is not None for name in bench_robustness.GIVEN)):
+    if not own and (args.policy or any(getattr(args, name) is not None for name in (*bench_robustness.GIVEN, "keep"))):
         raise TetherError(f"tether bench {args.what} takes no policy files, suites or disturbances; those are for tether bench robustness")
     if own and any(getattr(args, name) is not None for name in ("num_envs", "robot", "task", "actuation", "control_dt", "physics_dt")):
         raise TetherError("tether bench robustness has robot, task and rates from the policy file; leave those options out")

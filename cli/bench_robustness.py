@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> Result:
     if args.html is not None and not args.html.absolute().parent.is_dir():
         raise TetherError(f"--html: there is no directory {args.html.absolute().parent}; create it first")
     plan = Plan(**_given(args), seed=args.seed, simulator=args.sim[0], device=args.device)
-    result = bench([Policy.load(Path(path)) for path in args.policy], plan, progress=True)
+    result = bench([Policy.load(Path(path)) for path in args.policy], plan, progress=True, keep=args.keep)
     print(text(result))
     if args.html is not None:
         from robustness.page import page

@@ -88,7 +88,7 @@ def _evaluate(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[P
         raise TetherError("--threshold is the return that --smoothing certifies; give both, or neither")
     counts = {name: getattr(args, name) for name in ("episodes", "fresh", "threshold") if getattr(args, name) is not None}
     plan = Plan(points=points, seed=args.seed, **counts)
-    with Player(task, args.policy[0], sigma, _processes(args.processes), progress=True) as player:
+    with Player(task, args.policy[0], sigma, _processes(args.processes), progress=True, keep=args.keep) as player:
         result = {"policy": args.policy[0]} | evaluate(player, parameters, plan)
     print(report.text(result))
     return Result(result)
@@ -101,7 +101,7 @@ def _verify(args: argparse.Namespace, task: GymnasiumTask, parameters: tuple[Par
     from cli.main import Result
     from robustness.gymnasium_tasks import verify
 
-    needless = dict.fromkeys(("episodes", "fresh", *sorted({*OURS} - {"parameters", "points", "verify"})))
+    needless = dict.fromkeys(("episodes", "fresh", "keep", *sorted({*OURS} - {"parameters", "points", "verify"})))
     _refuse(args, {"policy": []} | needless)
     effects = verify.verify(task, parameters, points, args.seed)
     print(verify.table(effects))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tqdm import tqdm
 
@@ -14,6 +15,7 @@ from deploy.policy import Policy
 from robots.errors import TetherError
 from robustness.disturbance import Disturbance, chosen, default_grid, disturbances
 from robustness.grid import Axis, all_axes, fly_grid
+from robustness.kept import Kept
 from robustness.rollouts import Where
 from robustness.search import search, search_force
 from robustness.sweep import sweep
@@ -53,17 +55,23 @@ class Plan:
     device: str = "cpu"
 
 
-def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False) -> dict[str, Any]:
+def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False, keep: Path | None = None) -> dict[str, Any]:
     """Everything in ``plan`` for every policy, which are of one task.
+
+    Args:
+        policies, plan: see there.
+        progress: show a bar.
+        keep: file that takes every part as soon as it is flown, and that parts which an earlier bench put there are taken from.
 
     Returns:
         What was flown, and ``policies``: of each its ``families``, ``grid``, ``search`` and ``force``, where asked for.
 
     Raises:
-        TetherError: for policies of several tasks, an unknown suite, family or axis, or a plan without episodes.
+        TetherError: for policies of several tasks, an unknown suite, family or axis, a plan without episodes, a file that is no record.
         ModuleNotFoundError: for a search without the package ``cma``.
     """
     check(plan)
+    kept = Kept(keep)
     task = task_of(policies[0])
     if other := next((policy for policy in policies if policy.contract.task != task.name), None):
         raise TetherError(f"{policies[0].path} is for {task.name} and {other.path} for {other.contract.task}; compare policies of one task")
@@ -77,12 +85,12 @@ def bench(policies: Sequence[Policy], plan: Plan, progress: bool = False) -> dic
         raise TetherError(
             f"--search-episodes is {plan.search_episodes}, and a search may fly no more than the grid, which is {most} episodes"
         )
-    total = len(policies) * rollouts(plan, len(families), axes, known)
-    results = []
+    parts = all_parts(plan, families, axes, known)
+    total, results = len(policies) * sum(part.rollouts for part in parts), []
     with tqdm(total=total, desc=f"{task.name} {plan.suite}", disable=None if progress else True, delay=0.5, bar_format=BAR) as bar:
         for policy in policies:
             where = Where(policy, task_of(policy), plan.suite, plan.simulator, plan.device, plan.seed, bar)
-            results.append({"policy": str(policy.path), "policy_digest": policy.digest} | _measured(where, plan, families, axes, known))
+            results.append({"policy": str(policy.path), "policy_digest": policy.digest} | _measured(where, parts, kept))
     flown = {"robot": task.robot.name, "task": task.name, "suite": plan.suite, "suite_digest": suite.digest(), "seed": plan.seed}
     return flown | {
         "engine": engine_for(plan.simulator, task.robot),
@@ -106,26 +114,63 @@ def check(plan: Plan) -> None:
         importlib.import_module("cma")  # complains before anything flies
 
 
-def rollouts(plan: Plan, families: int, axes: Sequence[Axis], known: dict[str, Disturbance]) -> int:
-    """Episodes that one policy flies."""
-    swept = families * plan.severities * plan.episodes
+class Part(NamedTuple):
+    """Of the bench of one policy.
+
+    Attributes:
+        name: of what is found. depends: what it depends on beside where it is flown, ready for JSON. rollouts: episodes that it takes.
+        fly: finds it.
+    """
+
+    name: str
+    depends: dict[str, Any]
+    rollouts: int
+    fly: Callable[[Where], dict[str, Any]]
+
+
+def all_parts(plan: Plan, families: Sequence[Disturbance], axes: Sequence[Axis], known: dict[str, Disturbance]) -> list[Part]:
+    """Everything in ``plan``, in the order in which it is flown."""
+    parts = [_family(plan, each) for each in families]
     if not axes:
-        return swept
-    grid = math.prod(len(each.values) for each in axes) * plan.grid_episodes
-    candidates = grid // plan.search_episodes * plan.search_episodes
-    searched = (candidates + plan.fresh + ("walk" in known) * (candidates + 3 * plan.fresh)) if plan.search else 0
-    return swept + grid + plan.fresh + searched
-
-
-def _measured(
-    where: Where, plan: Plan, families: Sequence[Disturbance], axes: Sequence[Axis], known: dict[str, Disturbance]
-) -> dict[str, Any]:
-    found: dict[str, Any] = {"families": [sweep(where, each, severities=plan.severities, episodes=plan.episodes) for each in families]}
-    if axes:
-        found["grid"] = fly_grid(where, axes, episodes=plan.grid_episodes, fresh=plan.fresh)
+        return parts
+    box = {"axes": {each.disturbance.name: each.values for each in axes}}
+    count = math.prod(len(each.values) for each in axes) * plan.grid_episodes
+    gridded = {"episodes": plan.grid_episodes, "fresh": plan.fresh}
+    parts.append(Part("grid", box | gridded, count + plan.fresh, lambda where: fly_grid(where, axes, **gridded)))
     if plan.search:
-        budget = {"rollouts": found["grid"]["rollouts"], "episodes": plan.search_episodes, "fresh": plan.fresh}
-        found["search"] = search(where, axes, **budget)
+        budget = {"rollouts": count, "episodes": plan.search_episodes, "fresh": plan.fresh}
+        used = count // plan.search_episodes * plan.search_episodes
+        parts.append(Part("search", box | budget, used + plan.fresh, lambda where: search(where, axes, **budget)))
         if "walk" in known:
-            found["force"] = search_force(where, FORCE * known["walk"].high, **budget)
+            radius = FORCE * known["walk"].high
+            depends = {"radius_n": radius} | budget
+            parts.append(Part("force", depends, used + 3 * plan.fresh, lambda where: search_force(where, radius, **budget)))
+    return parts
+
+
+def _family(plan: Plan, family: Disturbance) -> Part:
+    swept = {"severities": plan.severities, "episodes": plan.episodes}
+    depends = {"family": family.name, "values": family.severities(plan.severities), "episodes": plan.episodes}
+    return Part("families", depends, plan.severities * plan.episodes, lambda where: sweep(where, family, **swept))
+
+
+def _measured(where: Where, parts: Sequence[Part], kept: Kept) -> dict[str, Any]:
+    found: dict[str, Any] = {"families": []}
+    for part in parts:
+        what = _flown(where, part, kept)
+        found[part.name] = [*found["families"], what] if part.name == "families" else what
     return found
+
+
+def _flown(where: Where, part: Part, kept: Kept) -> dict[str, Any]:
+    """What is kept of ``part``, or else what flying it finds."""
+    task, policy = where.task, where.policy
+    depends = {"robot": task.robot.name, "task": task.name, "suite": task.suite(where.suite).digest(), "policy": policy.digest}
+    depends |= {"engine": engine_for(where.simulator, task.robot), "device": where.device, "seed": where.seed, "part": part.name}
+    known: dict[str, Any] | None = kept.get(depends | part.depends)
+    if known is None:
+        known = part.fly(where)
+        kept.add(depends | part.depends, known)
+    else:
+        where.bar.update(part.rollouts)
+    return known

@@ -6,9 +6,11 @@ import multiprocessing
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
+from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
@@ -16,8 +18,9 @@ from tqdm import tqdm
 from robots.errors import TetherError
 from robustness.gymnasium_tasks.environment import UncertainEnvironment
 from robustness.gymnasium_tasks.parameters import Cell
-from robustness.gymnasium_tasks.policies import Policy, load
+from robustness.gymnasium_tasks.policies import Policy, load, source_digest
 from robustness.gymnasium_tasks.tasks import GymnasiumTask, task_of
+from robustness.kept import Kept
 
 BAR = "{desc}: {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
 
@@ -65,22 +68,34 @@ class Player:
         sigma: noise on observations, in their units.
         processes: how many play; one is this one.
         progress: show a progress bar.
+        keep: file that takes every episode as soon as it is played, and that episodes which an earlier bench put there are taken from.
 
     Raises:
-        TetherError: for several processes and a function that has no name.
+        TetherError: for several processes, or a file to keep, and a function that has no name; and for a file to keep that is none.
     """
 
-    def __init__(self, task: GymnasiumTask, policy: str | Policy, sigma: float = 0.0, processes: int = 1, progress: bool = False) -> None:
-        if processes > 1 and not isinstance(policy, str):
+    def __init__(
+        self,
+        task: GymnasiumTask,
+        policy: str | Policy,
+        sigma: float = 0.0,
+        processes: int = 1,
+        progress: bool = False,
+        keep: Path | None = None,
+    ) -> None:
+        if (processes > 1 or keep is not None) and not isinstance(policy, str):
             raise TetherError(
-                "several processes load the policy each by itself; name it as FILE.onnx or MODULE:FUNCTION, or give processes=1"
+                "several processes load the policy each by itself, and what is kept names it: "
+                "give FILE.onnx or MODULE:FUNCTION, or processes=1 and nothing to keep"
             )
+        self._kept = Kept(keep)
         self.task, self.sigma, self._progress = task, sigma, progress
         self._environment = UncertainEnvironment(task)
         sizes = self._environment.observation_size, self._environment.action_size
         self._source = policy if isinstance(policy, str) else ""
         self._policy: Policy = load(policy, *sizes) if isinstance(policy, str) else policy
         self.nominal = self._environment.dynamics.nominal
+        self._depends = {"task": task.environment, "sigma": sigma, "policy": "" if keep is None else source_digest(self._source)}
         # A fork of torch's threads may hang, so that processes start afresh.
         self._pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) if processes > 1 else None
 
@@ -98,16 +113,23 @@ class Player:
         Raises:
             TetherError: for an action that is not finite, and where a process died.
         """
-        shown = None if self._progress else True
+        known = [self._kept.get(self._named(episode)) for episode in episodes]
+        outcomes = [None if found is None else Outcome(**found) for found in known]
+        missing = [index for index, outcome in enumerate(outcomes) if outcome is None]
+        shown, begun = None if self._progress else True, len(episodes) - len(missing)
         try:
-            with tqdm(total=len(episodes), desc=f"{self.task.name} {what}", disable=shown, delay=0.5, bar_format=BAR) as bar:
-                outcomes = []
-                for outcome in self._outcomes(episodes):
-                    outcomes.append(outcome)
+            with tqdm(total=len(episodes), initial=begun, desc=f"{self.task.name} {what}", disable=shown, delay=0.5, bar_format=BAR) as bar:
+                for index, outcome in zip(missing, self._outcomes([episodes[index] for index in missing]), strict=True):
+                    outcomes[index] = outcome
+                    self._kept.add(self._named(episodes[index]), asdict(outcome))
                     bar.update()
         except BrokenProcessPool as error:
             raise TetherError("a process that played has died, for lack of memory or in the policy; play in one: --processes 1") from error
-        return outcomes
+        return [outcome for outcome in outcomes if outcome is not None]
+
+    def _named(self, episode: Episode) -> dict[str, Any]:
+        """All that it depends on."""
+        return self._depends | asdict(episode)
 
     def _outcomes(self, episodes: Sequence[Episode]) -> Iterator[Outcome]:
         if self._pool is None:

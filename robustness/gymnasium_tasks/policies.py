@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
+import inspect
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -70,6 +72,18 @@ def load(source: str, observation_size: int, action_size: int) -> Policy:
     if action.size != action_size:
         raise TetherError(f"{source} gives an action of shape {list(action.shape)}; this task has {action_size} actuators")
     return policy
+
+
+def source_digest(source: str) -> str:
+    """What tells the policy that ``source`` names, which has been loaded, from others: a SHA-256 of its file, and a function's name.
+
+    A function's file is that of its module; what that imports does not count.
+    """
+    if source.endswith(".onnx"):
+        return hashlib.sha256(Path(source).read_bytes()).hexdigest()
+    name, _, attribute = source.partition(":")
+    code = inspect.getsource(sys.modules[name])
+    return f"{hashlib.sha256(code.encode()).hexdigest()}:{attribute}"
 
 
 def _existing(path: Path) -> Path:

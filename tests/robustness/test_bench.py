@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -14,18 +17,18 @@ from cli.main import main
 from deploy.policy import Policy
 from robots.errors import TetherError
 from robustness import rollouts
-from robustness.bench import Plan, bench
-from robustness.bench import rollouts as count_rollouts
+from robustness.bench import Plan, all_parts, bench
 from robustness.disturbance import amendment, disturbances
 from robustness.grid import all_axes, axis, cells, fly_grid
 from robustness.heatmap import colour, heatmap
 from robustness.page import page
 from robustness.report import labels, text
-from robustness.rollouts import Where, fly_cells
+from robustness.rollouts import Outcome, Where, fly_cells
 from robustness.search import FINALISTS, minimise, search, search_force, worst_of
 from robustness.sweep import sweep
 from tasks.hover import Hover
 from tests.robustness.conftest import SHIPPED, worth
+from training.environment import Amend
 
 BOX = ("mass=0.9:1.1:3", "wave_hz=0:2:3")
 
@@ -185,14 +188,88 @@ def test_the_bar_ends_where_the_episodes_do(where: Where, worked_out: None) -> N
             """As tqdm's."""
             self.total += count
 
-    known = disturbances(where.task)
-    axes, plan, bar = [axis(each, known) for each in BOX], Plan(grid=BOX, search=True, fresh=10), Bar()
-    counted = where._replace(bar=bar)
-    budget = {"rollouts": 9 * plan.grid_episodes, "episodes": plan.search_episodes, "fresh": plan.fresh}
-    fly_grid(counted, axes, episodes=plan.grid_episodes, fresh=plan.fresh)
-    search(counted, axes, **budget)
-    search_force(counted, 0.01, **budget)
-    assert bar.total == count_rollouts(plan, 0, axes, known)
+    known, bar = disturbances(where.task), Bar()
+    plan, counted = Plan(grid=BOX, search=True, fresh=10), where._replace(bar=bar)
+    for part in all_parts(plan, [known["mass"]], [axis(each, known) for each in BOX], known):
+        bar.total = 0
+        part.fly(counted)
+        assert bar.total == part.rollouts
+
+
+class TestKept:
+    """A bench that goes on where another ended."""
+
+    plan = Plan(suite="nominal", families=("mass", "wave_hz"), grid=BOX, search=True, severities=4, episodes=6, fresh=10)
+
+    def flown(self, monkeypatch: pytest.MonkeyPatch, most: int = 10**6) -> list[int]:
+        """Episodes of every call from now on; the simulator breaks after ``most`` calls."""
+        calls: list[int] = []
+
+        def fly(where: Where, batch: Sequence[Amend], episodes: int, seed: int) -> Outcome:
+            if len(calls) == most:
+                raise KeyboardInterrupt
+            calls.append(len(batch) * episodes)
+            return worth(where, batch, episodes, seed)
+
+        monkeypatch.setattr(rollouts, "_fly", fly)
+        return calls
+
+    @pytest.mark.parametrize("ended", [1, 2, 3, 5, 8])
+    def test_it_ends_as_one_that_was_never_interrupted(
+        self, policies: list[Policy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: int
+    ) -> None:
+        calls = self.flown(monkeypatch)
+        whole = bench(policies, self.plan)
+        count = sum(calls)
+        self.flown(monkeypatch, ended)
+        with pytest.raises(KeyboardInterrupt):
+            bench(policies, self.plan, keep=tmp_path / "kept")
+        calls = self.flown(monkeypatch)
+        assert bench(policies, self.plan, keep=tmp_path / "kept") == whole
+        assert sum(calls) < count
+        calls = self.flown(monkeypatch)
+        assert bench(policies, self.plan, keep=tmp_path / "kept") == whole
+        assert calls == []
+
+    def test_what_depends_on_something_else_is_flown(self, policies: list[Policy], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        small = replace(self.plan, grid=None, search=False)
+        calls = self.flown(monkeypatch)
+        bench(policies[:1], small, keep=tmp_path / "kept")
+        assert calls == [24, 24]
+        others: list[tuple[list[Policy], Plan, int]] = [
+            (policies[:1], small, 0),
+            (policies, small, 2),  # the second policy only
+            (policies, replace(small, families=("wave_hz", "mass", "load")), 2),
+            (policies[:1], replace(small, episodes=7), 2),
+            (policies[:1], replace(small, severities=5), 2),
+            (policies[:1], replace(small, seed=1), 2),
+            (policies[:1], replace(small, suite="full"), 2),
+            (policies[:1], replace(small, grid=BOX), 2),  # cells, and the worst again
+            (policies[:1], replace(small, grid=BOX[:1]), 2),
+            (policies[:1], replace(small, grid=BOX, fresh=11), 2),
+        ]
+        for some, plan, count in others:
+            calls.clear()
+            bench(some, plan, keep=tmp_path / "kept")
+            assert len(calls) == count, plan
+
+    def test_the_bar_counts_what_was_kept(
+        self, policies: list[Policy], tmp_path: Path, worked_out: None, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        class Bar(contextlib.nullcontext):  # type: ignore[type-arg]
+            def __init__(self, total: int, **_: Any) -> None:
+                super().__init__(self)
+                self.total, self.n = total, 0
+                bars.append(self)
+
+            def update(self, count: int) -> None:
+                self.n += count
+
+        bars: list[Bar] = []
+        monkeypatch.setattr("robustness.bench.tqdm", Bar)
+        for _ in range(2):
+            bench(policies, self.plan, keep=tmp_path / "kept")
+        assert [bar.n == bar.total > 0 for bar in bars] == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -237,6 +314,9 @@ def test_the_command_writes_what_it_says(tmp_path: Path, worked_out: None, capsy
         (["robustness", "x.onnx", "--robot", "go2"], "has robot, task and rates from the policy file"),
         (["sim", "x.onnx"], "tether bench sim takes no policy files"),
         (["engines", "--episodes", "3"], "tether bench engines takes no policy files, suites or disturbances"),
+        (["sim", "--keep", "x"], "tether bench sim takes no policy files, suites or disturbances"),
+        (["robustness", str(SHIPPED / "hover.onnx"), "--keep", "/no/such/place"], "--keep: there is no directory /no/such"),
+        (["robustness", str(SHIPPED / "hover.onnx"), "--keep", str(SHIPPED / "README.md")], "README.md is no record of a bench"),
         (["robustness", "x.onnx", "--html", "/no/such/place.html"], "there is no directory /no/such"),
     ],
 )

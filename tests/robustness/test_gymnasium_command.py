@@ -38,6 +38,19 @@ def test_a_grid_is_played_printed_and_written(policy, capsys):
     assert found["unstable"] == 0
 
 
+def test_what_is_kept_is_not_played_again_unless_the_file_has_changed(policy, capsys):
+    words = f"{policy} --task hopper --parameters 1 --points 2 --episodes 1 --fresh 1 --processes 1 --keep kept"
+    results, lines = [], []
+    for slope in (0.1, 0.1, 0.2):
+        onnx.save(graph(np.full((3, 11), slope), np.zeros(11), np.ones(11)), policy)
+        assert tether(f"{words} --json out.json") == 0
+        with open("out.json") as file, open("kept") as kept:
+            results.append(file.read())
+            lines.append(len(kept.readlines()))
+    assert results[0] == results[1] != results[2]
+    assert lines == [1 + 4, 1 + 4, 1 + 8]
+
+
 def test_the_smoothed_policy_is_certified(policy, capsys):
     grid = "--task hopper --parameters 1 --points 2 --episodes 1 --fresh 1 --processes 1"
     assert tether(f"{policy} {grid} --smoothing 0.1 --threshold 10 --json out.json") == 0

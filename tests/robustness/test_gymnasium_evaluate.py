@@ -169,3 +169,40 @@ def test_noise_reaches_the_policy_and_only_the_policy():
 def test_a_function_without_a_name_is_played_by_one_process():
     with pytest.raises(TetherError, match="MODULE:FUNCTION"):
         Player(task_of("hopper"), bounce, processes=2)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_grid_goes_on_where_another_ended(monkeypatch, tmp_path, processes):
+    """Broken off twice: the end is the same, and what was played is not played again."""
+    monkeypatch.syspath_prepend(__file__.rpartition("/")[0])
+    task, plan, played = task_of("hopper"), Plan(points=3, episodes=2, fresh=2, seed=1), []
+
+    def run(most: int | None = None, policy: str = NAMED):
+        with Player(task, policy, processes=processes, keep=tmp_path / "kept") as player:
+            outcomes = player._outcomes
+
+            def some(episodes):
+                for episode, outcome in zip(episodes, outcomes(episodes)):
+                    if most is not None and len(played) == most:
+                        raise KeyboardInterrupt
+                    played.append(episode)
+                    yield outcome
+
+            monkeypatch.setattr(player, "_outcomes", some)
+            return evaluate(player, task.parameters(["1"]), plan)
+
+    with Player(task, NAMED) as player:
+        whole = evaluate(player, task.parameters(["1"]), plan)
+    for most in (1, 5):
+        with pytest.raises(KeyboardInterrupt):
+            run(most)
+    assert run() == whole
+    assert len(played) == len(set(map(repr, played))) == 2 + 3 * 2 + 2
+    assert run(most=len(played)) == whole
+    run(policy=NAMED.replace("bounce", "dies_elsewhere") if processes == 1 else NAMED)
+    assert len(played) == (20 if processes == 1 else 10)  # another function's episodes are others
+
+
+def test_a_function_without_a_name_keeps_nothing(tmp_path):
+    with pytest.raises(TetherError, match="what is kept names it"):
+        Player(task_of("hopper"), bounce, keep=tmp_path / "kept")

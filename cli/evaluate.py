@@ -124,6 +124,10 @@ def recorder_of(video: Path | None, policy: Policy) -> Any:
     from training.render_walk import WalkRecorder
 
     check_output(video)
+    if policy.contract.task == "go2_gorge":
+        from training.render_gorge import TOUCHING
+
+        return WalkRecorder(TOUCHING)
     if any(sensor.name == OBSTACLES for sensor in policy.contract.sensors):
         return RoomRecorder()
     return WalkRecorder() if isinstance(registry.robot(policy.contract.robot), LeggedRobot) else FlightRecorder()
@@ -137,7 +141,11 @@ def draw_recorded(recorder: Any, policy: Policy, path: Path, title: str) -> None
     from training.render_room import RoomRecorder, draw_room
     from training.render_walk import WalkRecorder, draw_walk
 
-    if isinstance(recorder, RoomRecorder):
+    if policy.contract.task == "go2_gorge":
+        from training.render_gorge import draw_gorge
+
+        draw_gorge(recorder.walk(registry.robot(policy.contract.robot), policy.contract.period_s), path, title=title)
+    elif isinstance(recorder, RoomRecorder):
         draw_room(recorder.flight(policy.contract.period_s), path, title=title)
     elif isinstance(recorder, WalkRecorder):
         draw_walk(recorder.walk(registry.robot(policy.contract.robot), policy.contract.period_s), path, title=title)

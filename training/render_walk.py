@@ -55,19 +55,19 @@ class Walk:
 
 
 class WalkRecorder:
-    """An observer for `training.evaluate.evaluate` that keeps the first `KEPT` episodes."""
+    """An observer for `training.evaluate.evaluate` that keeps the first `KEPT` episodes, ``more`` of the state than `STATE` if asked."""
 
-    def __init__(self) -> None:
-        self._rows: list[dict[str, np.ndarray]] = []
+    def __init__(self, more: tuple[str, ...] = ()) -> None:
+        self._state, self._rows = (*STATE, *more), list[dict[str, np.ndarray]]()
 
     def __call__(self, state: Mapping[str, Tensor], command: Mapping[str, Tensor], actuation: Mapping[str, Tensor]) -> None:
         """Keep one control step."""
-        values = {name: state[name] for name in STATE} | {name: command[name] for name in COMMANDS}
+        values = {name: state[name] for name in self._state} | {name: command[name] for name in COMMANDS}
         self._rows.append({name: value[:KEPT].float().cpu().numpy().copy() for name, value in values.items()})
 
     def walk(self, robot: LeggedRobot, period_s: float) -> Walk:
         """What was recorded."""
-        return Walk(robot, period_s, {name: np.stack([row[name] for row in self._rows]) for name in (*STATE, *COMMANDS)})
+        return Walk(robot, period_s, {name: np.stack([row[name] for row in self._rows]) for name in (*self._state, *COMMANDS)})
 
 
 class Skeleton:

@@ -80,13 +80,13 @@ step bench_legs tether bench env --task go2_velocity --sim mujoco_warp --device 
 step transfer tether evaluate policies/go2_velocity.onnx --sim mujoco_cpu mujoco_warp --device "$device" --episodes "$episodes" \
     --json "$out/transfer_$device.json"
 
-# train TASK ALGORITHM SETTING…: train, export, inspect, evaluate; what needs an earlier one is left out when that failed. A GPU is as fast with
-# a thousand environments as with a hundred, so that fewer iterations do.
+# train RUN TASK ALGORITHM SETTING…: train, export, inspect, evaluate; what needs an earlier one is left out when that failed. A GPU is as fast
+# with a thousand environments as with a hundred, so that fewer iterations do.
 train() {
-    run=$1_$2
-    task=$1
-    algorithm=$2
-    shift 2
+    run=$1
+    task=$2
+    algorithm=$3
+    shift 3
     rm -rf "${out:?}/$run"
     # shellcheck disable=SC2086
     step "train_$run" tether train "$task" --algorithm "$algorithm" --device "$device" --run-dir "$out/$run" \
@@ -98,15 +98,31 @@ train() {
 }
 
 if [ "$device" = cpu ]; then
-    train hover ppo
-    train hover shac
-    train hover bptt
+    train hover_ppo hover ppo
+    train hover_shac hover shac
+    train hover_bptt hover bptt
 else
-    train hover ppo num_envs=2048 iterations=80 check_from=40 ppo.halve_every=60
-    train hover shac num_envs=1024 iterations=60 check_from=40 shac.halve_every=15
-    train hover bptt num_envs=1024 iterations=60 check_from=40 shac.halve_every=20
+    train hover_ppo hover ppo num_envs=2048 iterations=80 check_from=40 ppo.halve_every=60
+    train hover_shac hover shac num_envs=1024 iterations=60 check_from=40 shac.halve_every=15
+    train hover_bptt hover bptt num_envs=1024 iterations=60 check_from=40 shac.halve_every=20
 fi
-train track shac
+train track_shac track shac
+
+# Through a safeguard, averse by a level, against an adversary; and how much two policies bear.
+train guarded planar_quadrotor shac safeguard.name=projection
+train averse skim shac risk.measure=cvar risk.level=0.025 risk.command=True num_envs=192
+train adversary hover shac adversary.name=worst
+severities=5
+[ -z "$quick" ] || severities=2
+step robustness tether bench robustness policies/hover.onnx policies/hover_geometric.onnx --device "$device" --severities "$severities" \
+    --episodes 50 --json "$out/robustness_$device.json"
+
+# Legs on the GPU: the walk, and a gorge with and without an attitude to risk.
+if [ "$device" != cpu ]; then
+    train walk go2_velocity ppo sim=mujoco_warp num_envs=4096
+    train gorge_neutral go2_gorge ppo sim=mujoco_warp num_envs=4096
+    train gorge_averse go2_gorge ppo sim=mujoco_warp num_envs=4096 risk.measure=cvar risk.level=0.1 risk.neutral_for=420 risk.warm_up=90
+fi
 
 if [ ! -x "$peers/crazyflow/bin/python" ]; then
     echo "== peers: not measured, there is no $peers/crazyflow; build it with: make peers"
@@ -142,9 +158,7 @@ else
     step isaac_transfer tether evaluate policies/go2_velocity.onnx --sim mujoco_warp isaac --device "$device" --episodes "$episodes" \
         --json "$out/isaac_transfer_$device.json"
     if [ "$device" != cpu ]; then
-        train go2_velocity ppo sim=isaac num_envs=4096
-        mv "$out/train_go2_velocity_ppo.json" "$out/train_isaac.json" 2>/dev/null
-        train go2_velocity ppo sim=mujoco_warp num_envs=4096
+        train walk_isaac go2_velocity ppo sim=isaac num_envs=4096
     fi
 fi
 

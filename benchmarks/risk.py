@@ -1,4 +1,4 @@
-"""What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--task …] [--variants …] [--seeds N] [--read]``.
+"""What an attitude to risk buys, and what it costs; ``python -m benchmarks.risk [--task …] [--seeds N] [--read] [--plot FILE]``.
 
 Skim (`tasks/skim.py`): how close to the ground to fly in gusts with heavy tails. Gorge (`tasks/go2_gorge.py`): how close to its edge to
 walk when pushes are rarely hard. Every variant of a task from the same seeds, with the same settings and budget, side by side in one
@@ -17,6 +17,7 @@ import functools
 import json
 import os
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,9 +25,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks import seeded
+from benchmarks import risk_report, seeded
 from benchmarks.stems import DIRECTORY, Stem
-from benchmarks.training_report import interquartile_interval, interquartile_mean
 from cli.config import override
 from cli.main import write_json
 from training.batched import Batch
@@ -75,8 +75,8 @@ TASKS = {
     "go2_gorge": Comparison(
         "ppo",
         {
-            "neutral": {"neutral_for": 300},
-            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 300},
+            "neutral": {"neutral_for": 420},
+            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 420, "warm_up": 90},
         },
         "go2_gorge",
         ("edge_m",),
@@ -179,35 +179,6 @@ def file_of(directory: Path, variant: str) -> Path:
     return directory / f"{variant.lower().replace(', ', '_').replace(' ', '_').replace('.', '')}.json"
 
 
-def spread(values: list[float]) -> str:
-    """Interquartile mean over seeds, with its bootstrap interval."""
-    low, high = interquartile_interval(np.array(values))
-    return f"{interquartile_mean(np.array(values)):.3g} ({low:.3g} … {high:.3g})"
-
-
-def report(results: list[dict[str, Any]]) -> str:
-    """Success, return and height of every variant on every suite, and by level."""
-    lines = []
-    for found in results:
-        flown = f"{len(found['seeds'])} seeds, {found['episodes']} episodes each, coverage error {np.mean(found['coverage_error']):.2f}"
-        lines.append(f"{found['variant']}: {flown}")
-        for suite, values in found["suites"].items():
-            lines.append(f"  {suite:<8} " + "   ".join(f"{name} {spread(each)}" for name, each in values.items()))
-        for name in ("levels", "levels_full"):
-            for level, values in found.get(name, {}).items():
-                lines.append(f"  {name} {level:<5} " + "   ".join(f"{what} {spread(each)}" for what, each in values.items()))
-            if name in found:
-                lines.append(f"  {name}: rank correlation of level and tail {correlation(found[name]):.2f}")
-    return "\n".join(lines)
-
-
-def correlation(levels: dict[str, dict[str, list[float]]]) -> float:
-    """Spearman's, of the level and the interquartile mean over seeds of the return's tail."""
-    tails = np.array([interquartile_mean(np.array(values["return_tail"])) for values in levels.values()])
-    ranks = tails.argsort().argsort()
-    return float(np.corrcoef(np.arange(len(ranks)), ranks)[0, 1])
-
-
 def parser() -> argparse.ArgumentParser:
     """The command line."""
     names = list(dict.fromkeys(name for comparison in TASKS.values() for name in comparison.variants))
@@ -215,6 +186,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--task", default="skim", choices=TASKS, help="default: skim")
     made.add_argument("--variants", nargs="+", choices=names, metavar="NAME", help="default: all of the task's")
     made.add_argument("--stems", type=Path, default=DIRECTORY, metavar="DIR", help=f"where beginnings are kept (default {DIRECTORY})")
+    made.add_argument("--plot", type=Path, metavar="FILE", help="draw what the output directory has of all tasks")
     seeded.arguments(made, RESULTS, episodes=200, of="of every suite, a seed")
     return made
 
@@ -232,7 +204,15 @@ def main() -> None:
     for variant, file in files.items():
         if not options.read:
             complete(variant, options, file)
-    print(report([json.loads(file.read_text()) for file in files.values() if file.exists()]))
+    print(risk_report.text(kept(files.values())))
+    if options.plot:
+        tasks = {task: kept(file_of(options.output / each.directory, variant) for variant in each.variants) for task, each in TASKS.items()}
+        risk_report.draw({task: results for task, results in tasks.items() if results}, options.plot)
+
+
+def kept(files: Iterable[Path]) -> list[dict[str, Any]]:
+    """What those of ``files`` have that are there."""
+    return [json.loads(file.read_text()) for file in files if file.exists()]
 
 
 def complete(variant: str, options: argparse.Namespace, file: Path) -> None:

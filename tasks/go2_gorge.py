@@ -103,8 +103,8 @@ class Go2Gorge(Go2Velocity):
             **Go2Velocity.presets["ppo"],
             "threads": 1,
             "check_every": 0,
-            "iterations": 420,
-            "ppo": {**Go2Velocity.presets["ppo"]["ppo"], "discount": 0.995, "final_std": 0.1, "calm_from": 300, "calm_until": 420},
+            "iterations": 600,
+            "ppo": {**Go2Velocity.presets["ppo"]["ppo"], "discount": 0.995, "final_std": 0.1, "calm_from": 420, "calm_until": 600},
             "risk": {"quantiles": 64},
         },
     }

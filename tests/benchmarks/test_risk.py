@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
-from benchmarks import risk
+from benchmarks import risk, risk_report
 
 SMALL = ("num_envs=8", "ppo.horizon=4", "ppo.minibatches=1", "ppo.epochs=1")
 
@@ -29,8 +30,8 @@ def test_the_tail_is_the_mean_of_the_lowest_tenth() -> None:
 def test_the_rank_correlation_is_one_where_tails_rise_and_less_where_two_change_places() -> None:
     rising = {str(level): flown([value, value]) for level, value in zip(risk.LEVELS, (1.0, 2.0, 4.0, 5.0, 9.0), strict=True)}
     swapped = {str(level): flown([value, value]) for level, value in zip(risk.LEVELS, (2.0, 1.0, 4.0, 5.0, 9.0), strict=True)}
-    assert risk.correlation(rising) == pytest.approx(1.0)
-    assert risk.correlation(swapped) == pytest.approx(0.9)
+    assert risk_report.correlation(rising) == pytest.approx(1.0)
+    assert risk_report.correlation(swapped) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize("task", risk.TASKS)
@@ -62,7 +63,7 @@ def test_a_walk_is_trained_and_flown() -> None:
     assert found["command"].startswith("tether train go2_gorge --seed 0 ")
     assert list(found["suites"]) == ["nominal", "full", "load", "pushes", "unseen"]
     assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "edge_m"}
-    assert "CVaR: 1 seeds, 2 episodes each" in risk.report([found])
+    assert "CVaR: 1 seeds, 2 episodes each" in risk_report.text([found])
 
 
 def test_a_branch_ends_where_the_whole_training_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,6 +92,24 @@ def test_a_variant_by_level_is_trained_flown_at_every_level_and_reported() -> No
     assert list(found["levels"]) == [str(level) for level in risk.LEVELS]
     assert "risk.command=True" in found["command"]
     assert all(len(values) == 2 for each in found["suites"].values() for values in each.values())
-    text = risk.report([found])
+    text = risk_report.text([found])
     assert text.startswith("CVaR by level: 2 seeds, 3 episodes each")
     assert "levels: rank correlation" in text
+
+
+def test_a_picture_has_a_panel_a_task_and_one_for_who_takes_a_level(tmp_path: Path) -> None:
+    def found(variant: str, *suites: str) -> dict[str, Any]:
+        values = {"success": [0.5, 0.7, 0.9], "return_tail": [1.0, 2.0, 3.0], "height_m": [0.2, 0.3, 0.4]}
+        levels = {str(level): values for level in risk.LEVELS}
+        return {"variant": variant, "seeds": [0, 1, 2], "suites": dict.fromkeys(suites, values), "levels": levels, "levels_full": levels}
+
+    def fixed(variant: str) -> dict[str, Any]:
+        return {name: value for name, value in found(variant, "full", "unseen").items() if not name.startswith("levels")}
+
+    widths = []
+    one = {"skim": [fixed("neutral"), fixed("CVaR")]}
+    two = {"skim": [fixed("CVaR"), found("by level", "full")], "gorge": [fixed("CVaR")]}
+    for tasks in (one, two):
+        risk_report.draw(tasks, tmp_path / "risk.png")
+        widths.append(int.from_bytes((tmp_path / "risk.png").read_bytes()[16:20], "big"))
+    assert widths[1] == 3 * widths[0]

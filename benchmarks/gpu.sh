@@ -121,7 +121,8 @@ step robustness tether bench robustness policies/hover.onnx policies/hover_geome
 if [ "$device" != cpu ]; then
     train walk go2_velocity ppo sim=mujoco_warp num_envs=4096
     train gorge_neutral go2_gorge ppo sim=mujoco_warp num_envs=4096
-    train gorge_averse go2_gorge ppo sim=mujoco_warp num_envs=4096 risk.measure=cvar risk.level=0.1 risk.neutral_for=420 risk.warm_up=90
+    train gorge_averse go2_gorge ppo sim=mujoco_warp num_envs=4096 risk.measure=mean_cvar risk.level=0.05 risk.neutral_for=300 \
+        risk.warm_up=60
 fi
 
 if [ ! -x "$peers/crazyflow/bin/python" ]; then

@@ -75,8 +75,8 @@ TASKS = {
     "go2_gorge": Comparison(
         "ppo",
         {
-            "neutral": {"neutral_for": 420},
-            "CVaR": {"measure": "cvar", "level": 0.1, "neutral_for": 420, "warm_up": 90},
+            "neutral": {"neutral_for": 300},
+            "Mean-CVaR": {"measure": "mean_cvar", "level": 0.05, "neutral_for": 300, "warm_up": 60},
         },
         "go2_gorge",
         ("edge_m",),

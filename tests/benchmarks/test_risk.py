@@ -59,11 +59,11 @@ def test_seeds_that_are_there_are_not_measured_again(tmp_path: Path, monkeypatch
 
 
 def test_a_walk_is_trained_and_flown() -> None:
-    found = risk.measure("CVaR", asked("--task", "go2_gorge", "--episodes", "2", *SMALL, "iterations=1"), [3])
+    found = risk.measure("Mean-CVaR", asked("--task", "go2_gorge", "--episodes", "2", *SMALL, "iterations=1"), [3])
     assert found["command"].startswith("tether train go2_gorge --seed 0 ")
     assert list(found["suites"]) == ["nominal", "full", "load", "pushes", "unseen"]
     assert set(found["suites"]["load"]) == {"success", "crashes", "return", "return_tail", "edge_m"}
-    assert "CVaR: 1 seeds, 2 episodes each" in risk_report.text([found])
+    assert "Mean-CVaR: 1 seeds, 2 episodes each" in risk_report.text([found])
 
 
 def test_a_branch_ends_where_the_whole_training_would(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

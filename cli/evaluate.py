@@ -119,15 +119,15 @@ def recorder_of(video: Path | None, policy: Policy) -> Any:
     from robots import registry
     from robots.description import LeggedRobot
     from sim.obstacles import OBSTACLES
+    from tasks.go2_gorge import Go2Gorge
     from training.render import FlightRecorder, check_output
+    from training.render_gorge import GorgeRecorder
     from training.render_room import RoomRecorder
     from training.render_walk import WalkRecorder
 
     check_output(video)
-    if policy.contract.task == "go2_gorge":
-        from training.render_gorge import TOUCHING
-
-        return WalkRecorder(TOUCHING)
+    if policy.contract.task == Go2Gorge.name:
+        return GorgeRecorder()
     if any(sensor.name == OBSTACLES for sensor in policy.contract.sensors):
         return RoomRecorder()
     return WalkRecorder() if isinstance(registry.robot(policy.contract.robot), LeggedRobot) else FlightRecorder()
@@ -138,12 +138,11 @@ def draw_recorded(recorder: Any, policy: Policy, path: Path, title: str) -> None
     from robots import registry
     from training.evaluate import task_of
     from training.render import draw
+    from training.render_gorge import GorgeRecorder, draw_gorge
     from training.render_room import RoomRecorder, draw_room
     from training.render_walk import WalkRecorder, draw_walk
 
-    if policy.contract.task == "go2_gorge":
-        from training.render_gorge import draw_gorge
-
+    if isinstance(recorder, GorgeRecorder):
         draw_gorge(recorder.walk(registry.robot(policy.contract.robot), policy.contract.period_s), path, title=title)
     elif isinstance(recorder, RoomRecorder):
         draw_room(recorder.flight(policy.contract.period_s), path, title=title)

@@ -27,20 +27,24 @@ class Kept:
 
     def __init__(self, path: Path | None = None) -> None:
         self.path, self._found = path, {} if path is None else _read(path)
+        self._versions = {} if path is None else {name: _version(name) for name in ("tether", "mujoco")}
 
     def get(self, depends: Mapping[str, Any]) -> Any:
         """What was found under ``depends``, which is ready for JSON; None if nothing was."""
-        return self._found.get(_name(depends)) if self._found else None
+        return self._found.get(self._name(depends)) if self._found else None
 
     def add(self, depends: Mapping[str, Any], found: Any) -> None:
         """Keep ``found``, which is ready for JSON and not None."""
         if self.path is None:
             return
-        name = _name(depends)
+        name = self._name(depends)
         self._found[name] = found
         begin = "" if self.path.exists() and self.path.stat().st_size else HEADER
         with self.path.open("a", encoding="utf-8") as file:  # a line begins with its break, so that it ends whatever was torn before it
             file.write(f'{begin}\n{{"depends": {name}, "found": {json.dumps(found)}}}')
+
+    def _name(self, depends: Mapping[str, Any]) -> str:
+        return json.dumps({**depends, "versions": self._versions}, sort_keys=True)
 
 
 def _read(path: Path) -> dict[str, Any]:
@@ -59,10 +63,6 @@ def _read(path: Path) -> dict[str, Any]:
         except (ValueError, TypeError, KeyError):
             continue
     return found
-
-
-def _name(depends: Mapping[str, Any]) -> str:
-    return json.dumps({**depends, "versions": {name: _version(name) for name in ("tether", "mujoco")}}, sort_keys=True)
 
 
 def _version(package: str) -> str:

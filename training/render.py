@@ -136,7 +136,7 @@ def _animate(flight: Flight, path: Path, title: str) -> Path:
     axes, below = figure.add_subplot(grid[0], projection="3d"), figure.add_subplot(grid[1])
     scene.stage(axes, *scene.box(points), zoom=1.6)
     dress(below, "to the goal [m]")
-    _band(below, flight.time, flight.distance, "#7fd8ff")
+    band(below, flight.time, flight.distance, "#7fd8ff")
     below.set(xlim=(0, flight.time[-1]), ylim=(0, None), xlabel="time [s]")
     now = below.axvline(0.0, color=scene.GOAL, lw=1.4)
     headline(figure, title, "")
@@ -173,18 +173,18 @@ def _plots(panels: list[Any], flight: Flight, tolerance_m: float | None) -> None
     """Distance to the goal, tilt, and the first actuation signal, over time."""
     distance, tilt, thrust = panels
     dress(distance, "distance to the goal [m]")
-    _band(distance, flight.time, np.maximum(flight.distance, 1e-4), "#7fd8ff")
+    band(distance, flight.time, np.maximum(flight.distance, 1e-4), "#7fd8ff")
     distance.set(yscale="log")
     if tolerance_m:
         distance.axhline(tolerance_m, color=scene.GOAL, lw=1.0, ls=(0, (4, 3)))
         text = f"success below {tolerance_m:g} m"
         distance.text(flight.time[-1], 1.08 * tolerance_m, text, color=scene.GOAL, ha="right", va="bottom", fontsize=8.5)
     dress(tilt, "tilt [°]")
-    _band(tilt, flight.time, np.degrees(flight.tilt), "#c792ea")
+    band(tilt, flight.time, np.degrees(flight.tilt), "#c792ea")
     tilt.set(ylim=(0, None))
     title, name, lower, upper = flight.channels[0]
     dress(thrust, title)
-    _band(thrust, flight.time, flight.actuation[name][..., 0], "#8ce99a")
+    band(thrust, flight.time, flight.actuation[name][..., 0], "#8ce99a")
     for limit in (lower, upper):
         thrust.axhline(limit, color=scene.FRONT, lw=1.0, ls=(0, (4, 3)))
     thrust.set(xlabel="time [s]")
@@ -192,7 +192,7 @@ def _plots(panels: list[Any], flight: Flight, tolerance_m: float | None) -> None
         panel.set(xlim=(0, flight.time[-1]))
 
 
-def _band(axes: Any, time: np.ndarray, values: np.ndarray, colour: str) -> None:
+def band(axes: Any, time: np.ndarray, values: np.ndarray, colour: str) -> None:
     """Median line in bands of the middle 50 % and 90 % of the episodes, ``[steps, episodes]``."""
     low, lower, median, upper, high = np.nanpercentile(values, [5, 25, 50, 75, 95], axis=1)
     axes.fill_between(time, low, high, color=colour, alpha=0.16, linewidth=0)

@@ -10,13 +10,20 @@ import numpy as np
 
 from tasks.go2_gorge import Go2Gorge
 from training import scene
-from training.render import check_output, dress, headline, save_animation
-from training.render_walk import Skeleton, Walk
+from training.render import band, check_output, dress, headline, save_animation
+from training.render_walk import Skeleton, Walk, WalkRecorder
 
 SHOWN = 60  # tracks
-TOUCHING = ("base_contact", "thigh_contact")  # what `WalkRecorder` keeps besides
+TOUCHING = ("base_contact", "thigh_contact")
 POSES_S = 2.0  # between those that are drawn
 KEPT, LOST, EARTH = scene.REAR, scene.FRONT, "#05070d"
+
+
+class GorgeRecorder(WalkRecorder):
+    """Keeps what touches the ground as well, by which the task tells who fell."""
+
+    def __init__(self) -> None:
+        super().__init__(TOUCHING)
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,8 @@ def draw_gorge(walk: Walk, path: Path, *, title: str) -> Path:
     _poses(above, walk, found)
     grid = figure.add_gridspec(1, 3, left=0.045, right=0.98, top=0.27, bottom=0.075, wspace=0.14)
     panels = [figure.add_subplot(grid[0, column]) for column in range(3)]
-    _band(panels[0], walk.time, found.walking(found.edge), "distance from the edge [m]")
-    _band(panels[1], walk.time, found.walking(found.speed), f"speed along the edge [m/s]; dashed: asked, {Go2Gorge.asked_m_s:g}")
+    _over_time(panels[0], walk.time, found.walking(found.edge), "distance from the edge [m]")
+    _over_time(panels[1], walk.time, found.walking(found.speed), f"speed along the edge [m/s]; dashed: asked, {Go2Gorge.asked_m_s:g}")
     panels[1].axhline(Go2Gorge.asked_m_s, color=scene.GOAL, lw=1.2, ls=(0, (4, 3)))
     _left(panels[2], walk.time, found)
     figure.savefig(path, dpi=130, facecolor=scene.BACKGROUND)
@@ -84,13 +91,15 @@ def draw_gorge(walk: Walk, path: Path, *, title: str) -> Path:
 
 def _ground(axes: Any, longest: float) -> None:
     """The gorge, its edge, and how much is seen from where."""
+    from matplotlib.colors import to_rgb
+
     seen, far = Go2Gorge.seen_m, 1.6 * Go2Gorge.seen_m
     dress(axes, "")
     axes.set(xlim=(-0.4, longest + 0.4), ylim=(-Go2Gorge.half_width_m, far), xlabel="along the edge [m]", aspect="equal")
     axes.set_ylabel("from the edge [m]", color=scene.INK)
     axes.grid(False)
-    light = np.clip(1.0 - np.linspace(0.0, far, 256) / seen, 0.0, 1.0)[:, None, None] * np.array([0.0, 0.0, 0.0, 0.3])
-    light[..., :3] = np.array([255, 209, 102]) / 255.0
+    view = np.clip(1.0 - np.linspace(0.0, far, 256) / seen, 0.0, 1.0)
+    light = np.stack([np.array([*to_rgb(scene.GOAL), 0.3 * part]) for part in view])[:, None]
     axes.imshow(light, extent=(-0.4, longest + 0.4, 0.0, far), origin="lower", aspect="equal", interpolation="bilinear", zorder=1)
     axes.axhspan(-Go2Gorge.half_width_m, 0.0, facecolor=EARTH, edgecolor=scene.FAINT, hatch="//", linewidth=0.0, zorder=1)
     axes.axhline(0.0, color=scene.GOAL, lw=2.0, zorder=2)
@@ -117,8 +126,8 @@ def _poses(axes: Any, walk: Walk, found: Tracks) -> None:
 
     episode, skeleton = int(np.flatnonzero(found.kept)[0]), Skeleton(walk.robot)
     half = skeleton.base_half_m[:2] * np.array([[1, 1], [1, -1], [-1, -1], [-1, 1]])
+    names = ("position_base_in_world", "orientation_base_in_world", "joint_position")
     for step in range(0, len(walk.time), round(POSES_S / walk.period_s)):
-        names = ("position_base_in_world", "orientation_base_in_world", "joint_position")
         position, orientation, joints = (walk.signals[name][step, episode] for name in names)
         fold, place = np.sign(position[1]), np.array([found.ahead[step, episode], found.edge[step, episode]])
         seen = lambda points, fold=fold, place=place: points * np.array([1.0, fold]) + place  # noqa: E731
@@ -128,13 +137,11 @@ def _poses(axes: Any, walk: Walk, found: Tracks) -> None:
         axes.add_patch(Polygon(seen(corners), facecolor=scene.PANEL, edgecolor=scene.INK, lw=1.2, zorder=7))
 
 
-def _band(axes: Any, time: np.ndarray, values: np.ndarray, title: str) -> None:
-    """Median and middle 90 % of those who still walk."""
+def _over_time(axes: Any, time: np.ndarray, values: np.ndarray, title: str) -> None:
+    """Of those who still walk."""
     dress(axes, title)
     some = ~np.isnan(values).all(1)
-    low, median, high = np.nanpercentile(values[some], [5, 50, 95], axis=1)
-    axes.fill_between(time[some], low, high, color=KEPT, alpha=0.25, linewidth=0)
-    axes.plot(time[some], median, color=KEPT, lw=2.0)
+    band(axes, time[some], values[some], KEPT)
     axes.set(xlim=(0, time[-1]), xlabel="time [s]")
 
 
